@@ -1,0 +1,79 @@
+"""jray: parallel work in a notebook.
+
+`%load_ext jray`, then `%%remote` cells and `@jray.remote` functions run on worker processes. In scripts,
+`import jray as ray` runs Ray Core programs. Everything is loaded at first use, so that importing costs little.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from jray import exceptions as exceptions
+    from jray.api import available_resources as available_resources
+    from jray.api import cluster_resources as cluster_resources
+    from jray.api import get as get
+    from jray.api import get_runtime_context as get_runtime_context
+    from jray.api import init as init
+    from jray.api import is_initialized as is_initialized
+    from jray.api import put as put
+    from jray.api import remote as remote
+    from jray.api import shutdown as shutdown
+    from jray.api import wait as wait
+    from jray.runtime.object_ref import ObjectRef as ObjectRef
+
+    ObjectID = ObjectRef
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ObjectID",
+    "ObjectRef",
+    "available_resources",
+    "cluster_resources",
+    "exceptions",
+    "get",
+    "get_runtime_context",
+    "init",
+    "is_initialized",
+    "put",
+    "remote",
+    "shutdown",
+    "wait",
+]
+
+_HOMES = {"ObjectRef": "jray.runtime.object_ref", "ObjectID": "jray.runtime.object_ref"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        msg = f"module 'jray' has no attribute {name!r}"
+        raise AttributeError(msg)
+    from importlib import import_module
+
+    if name == "exceptions":
+        return import_module("jray.exceptions")
+    home = import_module(_HOMES.get(name, "jray.api"))
+    value = getattr(home, "ObjectRef" if name == "ObjectID" else name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """`%load_ext jray`: the magics, and a runtime whose output goes to the cells that caused it."""
+    from jray.extension import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """`%unload_ext jray`: leaves nothing behind."""
+    from jray.extension import unload
+
+    unload(shell)

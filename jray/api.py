@@ -1,0 +1,330 @@
+"""The functions of jray. Names and behaviour are Ray's, so that `import jray as ray` runs Ray Core programs."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, overload
+
+from jray.options import TaskOptions
+from jray.remote_function import RemoteFunction, make_remote
+from jray.runtime import backend
+from jray.runtime.embedded import EmbeddedBackend
+from jray.runtime.object_ref import ObjectRef
+
+_init_lock = threading.RLock()
+_on_init: list[Callable[[EmbeddedBackend], None]] = []
+
+
+class RuntimeInfo(Mapping[str, Any]):
+    """What `init` returns: a mapping of facts, and a context manager that shuts the runtime down."""
+
+    def __init__(self, facts: dict[str, Any]) -> None:
+        """For `init`."""
+        self._facts = facts
+
+    def __getitem__(self, key: str) -> Any:
+        """One fact."""
+        return self._facts[key]
+
+    def __iter__(self) -> Any:
+        """The names of the facts."""
+        return iter(self._facts)
+
+    def __len__(self) -> int:
+        """How many facts."""
+        return len(self._facts)
+
+    def __enter__(self) -> Self:
+        """The runtime is running."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, frames: TracebackType | None
+    ) -> None:
+        """Shut it down."""
+        shutdown()
+
+    def __repr__(self) -> str:
+        """One line for people."""
+        return f"jray runtime with {', '.join(f'{v:g} {k}' for k, v in self._facts['resources'].items())}"
+
+
+def init(
+    *,
+    num_cpus: float | None = None,
+    resources: Mapping[str, float] | None = None,
+    ignore_reinit_error: bool = False,
+) -> RuntimeInfo:
+    """Start the runtime in this process. Optional: the first use of jray does it.
+
+    Args:
+        num_cpus: CPUs that tasks may hold together; what this process may use (affinity, cgroup) when None.
+        resources: custom resources, name -> amount.
+        ignore_reinit_error: do nothing when a runtime is running already.
+
+    Returns:
+        Facts about the runtime; `with jray.init(): ...` shuts it down at the end.
+
+    Raises:
+        RuntimeError: a runtime is running already.
+        TypeError, ValueError: an amount that is none.
+    """
+    options = TaskOptions().merged({"num_cpus": 1 if num_cpus is None else num_cpus, "resources": resources or {}})
+    with _init_lock:
+        if backend.installed() is not None:
+            if ignore_reinit_error:
+                return RuntimeInfo({"resources": dict(cluster_resources())})
+            msg = (
+                "jray.init() was refused. A runtime is running in this process already. Call jray.shutdown() first, "
+                "or pass ignore_reinit_error=True to go on with the one that runs."
+            )
+            raise RuntimeError(msg)
+        amounts = {"CPU": usable_cpus() if num_cpus is None else options.num_cpus, **options.resources}
+        runtime = EmbeddedBackend(amounts)
+        backend.install(runtime)
+        for callback in _on_init:
+            callback(runtime)
+    return RuntimeInfo({"resources": amounts})
+
+
+def shutdown() -> None:
+    """End all tasks and worker processes. Does nothing when no runtime is running. Values you have stay valid."""
+    with _init_lock:
+        runtime = backend.installed()
+        if runtime is None:
+            return
+        runtime.close()
+        backend.install(None)
+
+
+def is_initialized() -> bool:
+    """Whether a runtime serves this process."""
+    return backend.installed() is not None
+
+
+@overload
+def remote(function: Callable[..., Any], /) -> RemoteFunction[..., Any]: ...
+@overload
+def remote(**options: Any) -> Callable[[Callable[..., Any]], RemoteFunction[..., Any]]: ...
+def remote(*functions: Any, **options: Any) -> Any:
+    """Make a function remote: `@jray.remote`, or `@jray.remote(num_cpus=2, ...)`.
+
+    Args:
+        *functions: the one function, when used without parentheses.
+        **options: see TaskOptions: num_cpus, resources, num_returns, max_retries, name.
+
+    Raises:
+        TypeError, ValueError: not a function, or an option that is refused.
+    """
+    if len(functions) == 1 and not options:
+        return make_remote(functions[0], TaskOptions())
+    if functions or not options:
+        msg = (
+            "jray.remote was used in a way that it can't be. It takes one function, or options by name. "
+            "Write @jray.remote, or @jray.remote(num_cpus=2)."
+        )
+        raise TypeError(msg)
+    merged = TaskOptions().merged(options)
+    return lambda function: make_remote(function, merged)
+
+
+def get(refs: Any, *, timeout: float | None = None) -> Any:
+    """The value of a reference, or the list of values of a list of references; waits for them.
+
+    Args:
+        refs: an ObjectRef, or a list of them (duplicates are allowed).
+        timeout: seconds to wait; 0 looks once; None waits for ever.
+
+    Raises:
+        TaskError: a task raised; also an instance of the class of its exception.
+        WorkerCrashedError: a task's process ended and its retries are used up.
+        GetTimeoutError: the time is over; the tasks go on.
+        TypeError, ValueError: what was given is no reference.
+    """
+    deadline = _deadline("get", timeout)
+    if isinstance(refs, ObjectRef):
+        return backend.current().fetch([refs], deadline)[0]
+    if not isinstance(refs, list):
+        msg = (
+            f"Invalid type of object refs: get was given a {type(refs).__name__}. It takes an ObjectRef or a list of "
+            "them. Call it with what .remote() or put returned."
+        )
+        raise ValueError(msg)  # noqa: TRY004 - as in Ray
+    _check_refs("get", refs)
+    return backend.current().fetch(refs, deadline) if refs else []
+
+
+def put(value: Any) -> ObjectRef[Any]:
+    """Store a value as it is now, for tasks to use. Large arrays go to shared memory, once.
+
+    Raises:
+        TypeError: the value is a reference, or can't be pickled.
+    """
+    if isinstance(value, ObjectRef):
+        msg = "put was given an ObjectRef. What it refers to is stored already. Use the reference itself."
+        raise TypeError(msg)
+    return backend.current().put(value)
+
+
+def wait(
+    refs: Any,
+    *,
+    num_returns: int = 1,
+    timeout: float | None = None,
+    fetch_local: bool = True,  # noqa: ARG001 - Ray's; here everything is local
+) -> tuple[list[ObjectRef[Any]], list[ObjectRef[Any]]]:
+    """Wait until some of the references are there.
+
+    Args:
+        refs: a list of different references.
+        num_returns: how many to wait for.
+        timeout: seconds to wait; 0 looks once; None waits for ever.
+        fetch_local: for Ray programs; without effect.
+
+    Returns:
+        (ready, rest), both in the order given; ready has at most `num_returns`. A failed task counts as ready.
+
+    Raises:
+        TypeError, ValueError: not a list of different references, or numbers out of range.
+    """
+    if not isinstance(refs, list):
+        msg = f"wait was given a {type(refs).__name__}. It takes a list of ObjectRefs. Write jray.wait([ref])."
+        raise TypeError(msg)
+    _check_refs("wait", refs)
+    deadline = _deadline("wait", timeout)
+    if not refs:
+        return [], []
+    if len(set(refs)) != len(refs):
+        msg = "wait was given the same ObjectRef twice. Each is there once or not. Use list(dict.fromkeys(refs))."
+        raise ValueError(msg)
+    if not 1 <= num_returns <= len(refs):
+        msg = (
+            f"wait was asked for num_returns={num_returns} of {len(refs)} refs. So many can't become ready. "
+            f"Give a number from 1 to {len(refs)}."
+        )
+        raise ValueError(msg)
+    there = backend.current().wait(refs, num_returns, deadline).ready
+    ready = [ref for ref in refs if ref._id in there][:num_returns]  # noqa: SLF001 - the runtime's own
+    chosen = set(ready)
+    return ready, [ref for ref in refs if ref not in chosen]
+
+
+def cluster_resources() -> dict[str, float]:
+    """All resources of the runtime, name -> amount."""
+    return dict(backend.current().resources().total)
+
+
+def available_resources() -> dict[str, float]:
+    """The resources that no task holds now; one that is used up is absent."""
+    return dict(backend.current().resources().available)
+
+
+class RuntimeContext:
+    """Where this code runs."""
+
+    def __init__(self, where: backend.Where) -> None:
+        """For get_runtime_context."""
+        self._where = where
+
+    def get_task_id(self) -> str | None:
+        """The id of the running task; None outside tasks."""
+        return None if self._where.task is None else f"{self._where.task:020x}"
+
+    def get_task_name(self) -> str | None:
+        """The name of the running task; None outside tasks."""
+        return self._where.task_name
+
+    def get_worker_id(self) -> str:
+        """The id of this process; worker 0 is the user's own."""
+        return f"{self._where.worker:020x}"
+
+    def get_node_id(self) -> str:
+        """The id of this machine."""
+        return os.uname().nodename
+
+    def get_job_id(self) -> str:
+        """The id of this runtime: all of a process is one job."""
+        return "00000001"
+
+    def get_assigned_resources(self) -> dict[str, float]:
+        """What the running task holds; empty outside tasks."""
+        return dict(self._where.resources)
+
+    def get_actor_id(self) -> str | None:
+        """Always None: there are no actors yet."""
+        return None
+
+
+def get_runtime_context() -> RuntimeContext:
+    """Where this code runs: which task, which worker."""
+    return RuntimeContext(backend.current().where())
+
+
+def on_init(callback: Callable[[EmbeddedBackend], None]) -> Callable[[], None]:
+    """For the notebook's rooms: call back at each start of a runtime, and now if one is running.
+
+    Returns:
+        A function that ends this.
+    """
+    _on_init.append(callback)
+    runtime = running()
+    if runtime is not None:
+        callback(runtime)
+    return lambda: _on_init.remove(callback)
+
+
+def running() -> EmbeddedBackend | None:
+    """For the notebook's rooms: the runtime in this process, if there is one."""
+    runtime = backend.installed()
+    return runtime if isinstance(runtime, EmbeddedBackend) else None
+
+
+def usable_cpus() -> int:
+    """CPUs that this process may use: its affinity, and what its cgroup allows (rounded up)."""
+    allowed = len(os.sched_getaffinity(0))
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+        if quota != "max":
+            allowed = min(allowed, max(1, -(-int(quota) // int(period))))
+    except (OSError, ValueError):
+        pass  # no cgroup v2 here
+    return allowed
+
+
+def _check_refs(who: str, refs: Sequence[Any]) -> None:
+    for position, ref in enumerate(refs):
+        if not isinstance(ref, ObjectRef):
+            msg = (
+                f"{who} was given a {type(ref).__name__} at position {position} of its list. "
+                f"Only ObjectRefs can be waited for. Leave out what is no reference."
+            )
+            raise TypeError(msg)
+
+
+def _deadline(who: str, timeout: float | None) -> float | None:
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        msg = f"{who} was given timeout={timeout!r}. It is no number of seconds. Give 0 or more, or None."
+        raise TypeError(msg)
+    if timeout < 0:
+        msg = f"{who} was given timeout={timeout!r}. Time does not run backwards. Give 0 or more seconds, or None."
+        raise ValueError(msg)
+    return time.monotonic() + timeout
+
+
+def _first_use() -> backend.Backend:
+    with _init_lock:
+        if backend.installed() is None:
+            init()
+    return backend.current()
+
+
+backend.set_factory(_first_use)
+atexit.register(shutdown)

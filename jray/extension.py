@@ -1,0 +1,37 @@
+"""The composition root of `%load_ext jray`: makes the session, registers the magics, and takes both away again."""
+
+from __future__ import annotations
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from jray import api
+from jray.kernel.session import Session
+from jray.magics.control import ControlMagics
+from jray.magics.remote import RemoteMagics
+
+_sessions: dict[int, Session] = {}  # by id of the shell
+_MAGICS = {"line": ("remote", "jray"), "cell": ("remote",)}
+
+
+def load(shell: InteractiveShell) -> None:
+    """Add jray to a shell; once is enough."""
+    if id(shell) in _sessions:
+        return
+    session = Session(shell)
+    _sessions[id(shell)] = session
+    shell.register_magics(RemoteMagics(shell, session), ControlMagics(shell, session))
+
+
+def unload(shell: InteractiveShell) -> None:
+    """Take jray out of a shell: no magic, hook, thread or process stays."""
+    session = _sessions.pop(id(shell), None)
+    if session is None:
+        return
+    api.shutdown()
+    session.close()
+    manager = shell.magics_manager
+    for kind, names in _MAGICS.items():
+        for name in names:
+            manager.magics[kind].pop(name, None)
+    for magics in (RemoteMagics, ControlMagics):
+        manager.registry.pop(magics.__name__, None)

@@ -1,0 +1,1 @@
+"""The seam to IPython: which cell submits, what a cell is, where output goes."""

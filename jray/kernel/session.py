@@ -1,0 +1,126 @@
+"""One IPython shell with jray loaded: which cell submits, and who watches the cells that run as tasks."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from jray import api
+from jray.exceptions import JrayError
+from jray.kernel.output import NotebookSink, Parent, say
+from jray.runtime.embedded import EmbeddedBackend
+from jray.runtime.object_ref import ObjectRef
+
+_CELLS_KEPT = 10_000  # cells whose late output still finds its way
+
+
+@dataclass(frozen=True, slots=True)
+class CellRun:
+    """One execution of a cell."""
+
+    label: str  # "In[5]"
+    parent: Parent | None
+
+
+class Session:
+    """What jray knows of one shell. Made by `%load_ext jray`, closed by `%unload_ext jray`."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        """Follow every runtime that starts in this process."""
+        self.shell = shell
+        self._origins: dict[str, int] = {}  # message id (or label, in a terminal) of an execution -> its number
+        self._runs: dict[int, CellRun] = {}
+        self._last = 0
+        self._watched: queue.SimpleQueue[tuple[ObjectRef[Any], CellRun] | None] = queue.SimpleQueue()
+        self._watcher: threading.Thread | None = None
+        self._stop_following = api.on_init(self._follow)
+        shell.events.register("pre_run_cell", self._before_cell)
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether late output is seen: not in nbconvert, nbclient, nbval, or a script run by IPython."""
+        return not os.environ.get("JRAY_NONINTERACTIVE")
+
+    def run_of(self, origin: int) -> CellRun | None:
+        """The execution that a number stands for."""
+        return self._runs.get(origin)
+
+    def current_run(self) -> CellRun:
+        """The execution that runs in this thread now."""
+        return self._runs[self.current_origin()]
+
+    def current_origin(self) -> int:
+        """The number of the execution that runs in this thread now."""
+        parent: Parent | None = self.shell.get_parent() if hasattr(self.shell, "get_parent") else None
+        label = f"In[{self.shell.execution_count}]"
+        key = parent["header"]["msg_id"] if parent and parent.get("header") else label
+        origin = self._origins.get(key)
+        if origin is None:
+            self._last += 1
+            origin = self._origins[key] = self._last
+            self._runs[origin] = CellRun(label, {"header": parent["header"]} if parent else None)
+            self._forget_oldest()
+        return origin
+
+    def _forget_oldest(self) -> None:
+        if len(self._runs) > _CELLS_KEPT:
+            del self._runs[next(iter(self._runs))]
+            del self._origins[next(iter(self._origins))]
+
+    def _follow(self, runtime: EmbeddedBackend) -> None:
+        runtime.current_origin = self.current_origin
+        runtime.show_output_with(NotebookSink(self.shell, self._parent_of))
+
+    def _parent_of(self, origin: int) -> Parent | None:
+        run = self._runs.get(origin)
+        return run.parent if run is not None else None
+
+    def _before_cell(self, _info: Any = None) -> None:
+        runtime = api.running()
+        if runtime is not None:
+            runtime.guard_interrupts()  # ipykernel installs its own handler at the start of each cell
+
+    # ---- cells that run as tasks
+
+    def watch(self, done: ObjectRef[Any]) -> None:
+        """When the task behind this ref fails, show the error under the cell that runs now."""
+        run = self.current_run()
+        runtime = api.running()
+        if runtime is None:
+            return
+        if self._watcher is None:
+            self._watcher = threading.Thread(target=self._serve, name="jray-cells", daemon=True)
+            self._watcher.start()
+        runtime.when_ready(done, lambda: self._watched.put((done, run)))
+
+    def _serve(self) -> None:
+        while True:
+            found = self._watched.get()
+            if found is None:
+                return
+            done, run = found
+            self.show_failure(done, run)
+            del found, done
+
+    def show_failure(self, done: ObjectRef[Any], run: CellRun) -> None:
+        """Show the error of a finished task cell, if it has one."""
+        runtime = api.running()
+        if runtime is None:
+            return
+        try:
+            runtime.fetch([done], None)
+        except JrayError as error:
+            say(self.shell, run.parent, f"{type(error).__name__}: {error}\n")
+
+    def close(self) -> None:
+        """Leave nothing behind in the shell."""
+        self._stop_following()
+        self.shell.events.unregister("pre_run_cell", self._before_cell)
+        if self._watcher is not None:
+            self._watched.put(None)
+            self._watcher.join()

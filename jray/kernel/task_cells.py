@@ -1,0 +1,192 @@
+"""Runs what `%%remote` was given: a cell of definitions here, every other cell as one task, an expression as a task.
+
+What a cell is and which names go in and out is decided in cell.py, purely; this room looks names up, compiles, submits,
+and binds the references.
+"""
+
+from __future__ import annotations
+
+import ast
+import marshal
+import types
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+
+from jray import api
+from jray.kernel.cell import CellMistake, DefinitionsCell, TaskCell, read_cell
+from jray.kernel.cell_runner import CellCode, NotRemote, run_cell, run_expression
+from jray.kernel.names import names_of_block
+from jray.kernel.session import Session
+from jray.options import TaskOptions
+from jray.remote_function import RemoteFunction, make_remote
+from jray.runtime.backend import current
+from jray.runtime.object_ref import ObjectRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellRequest:
+    """A `%%remote` cell, as the magic was called."""
+
+    line: str  # behind `%%remote`, as typed
+    body: str
+    options: dict[str, Any]  # task options that were given
+    outputs: tuple[str, ...] | None  # -o; None: what the cell binds
+    wants_values: bool  # --get
+
+
+class RemoteCells:
+    """Executes requests in one shell."""
+
+    def __init__(self, shell: InteractiveShell, session: Session) -> None:
+        """`session` knows which cell runs."""
+        self._shell = shell
+        self._session = session
+
+    def run(self, request: CellRequest) -> None:
+        """Read the cell and do what it is.
+
+        Raises:
+            UsageError: the cell or its options can't be.
+            SyntaxError: it is no Python.
+        """
+        source = f"# %%remote {request.line}\n{self._shell.transform_cell(request.body)}"
+        raw = f"%%remote {request.line}\n{request.body}"
+        file = self._shell.compile.cache(source, self._shell.execution_count, raw_code=raw)
+        compile(source, file, "exec", ast.PyCF_ONLY_AST)  # a SyntaxError that names the cell
+        try:
+            cell = read_cell(source)
+        except CellMistake as mistake:
+            raise UsageError(str(mistake)) from None
+        if isinstance(cell, DefinitionsCell):
+            self._define(cell, request, file)
+        else:
+            self._submit(cell, request, file)
+
+    def start_expression(self, expression: str, options: dict[str, Any]) -> ObjectRef[Any]:
+        """Run an expression as a task.
+
+        Raises:
+            SyntaxError: it is none.
+        """
+        source = self._shell.transform_cell(expression).strip()
+        file = self._shell.compile.cache(source, self._shell.execution_count, raw_code=expression)
+        tree = ast.parse(source, file, "eval")
+        reads = names_of_block([], tree.body, read_through={}, has_string_annotations=False).reads
+        captured, inputs = self._capture(reads)
+        code = marshal.dumps(compile(tree, file, "eval", dont_inherit=True))
+        runner = make_remote(run_expression, self._options(options))
+        ref: ObjectRef[Any] = runner.remote(code, tuple(inputs), *inputs.values(), captured=captured)
+        return ref
+
+    # ---- cells of definitions
+
+    def _define(self, cell: DefinitionsCell, request: CellRequest, file: str) -> None:
+        if request.outputs is not None or request.wants_values:
+            raise UsageError(
+                "-o and --get were refused. This cell only defines functions and classes, so nothing runs that could "
+                "give results. Leave them out; call f.remote(...) in another cell."
+            )
+        options = TaskOptions().merged(request.options)
+        namespace = self._shell.user_ns
+        self._execute(cell.tree, file)
+        made = []
+        for name in cell.functions:
+            if not isinstance(namespace[name], RemoteFunction):  # @jray.remote in the cell has done it
+                namespace[name] = make_remote(namespace[name], options, is_callable_here=True)
+            made.append(name)
+        if made:
+            print(f"remote: {', '.join(made)}")
+        if cell.async_functions:
+            print(f"not remote, because only actors can be async: {', '.join(cell.async_functions)}")
+
+    def _execute(self, tree: ast.Module, file: str, flags: int = 0) -> None:
+        tree = self._shell.transform_ast(tree)
+        exec(compile(tree, file, "exec", flags, dont_inherit=True), self._shell.user_ns)  # noqa: S102
+
+    # ---- task cells
+
+    def _submit(self, cell: TaskCell, request: CellRequest, file: str) -> None:
+        outputs = self._outputs(cell, request.outputs)
+        options = self._options(request.options).merged({"num_returns": len(outputs) + 1})
+        self._execute(cell.definitions, file, cell.future_flags)
+        self._explain_functions(cell)
+        captured, inputs = self._capture(cell.reads)
+        code = CellCode(
+            self._compiled(cell.body, file, "exec", cell.future_flags),
+            None if cell.shown is None else self._compiled(cell.shown, file, "eval", cell.future_flags),
+            outputs,
+            tuple(inputs),
+        )
+        refs = make_remote(run_cell, options).remote(code, *inputs.values(), captured=captured)
+        *results, done = refs if outputs else [refs]
+        self._note_changes(cell, outputs)
+        if request.wants_values:
+            results = api.get([*results, done])[:-1]
+        self._shell.user_ns.update(zip(outputs, results, strict=True))
+        if not request.wants_values:
+            self._see_to_the_end(done, is_seen=cell.shown is not None)
+
+    def _outputs(self, cell: TaskCell, picked: Sequence[str] | None) -> tuple[str, ...]:
+        if picked is None:
+            return cell.binds
+        for name in picked:
+            if name not in cell.bindable and name not in cell.reads:
+                raise UsageError(
+                    f"-o {name} was refused. The cell neither binds nor uses the name {name!r}, so it can't come out. "
+                    f"The cell binds: {', '.join(sorted(cell.bindable)) or 'nothing'}."
+                )
+        return tuple(dict.fromkeys(picked))
+
+    def _options(self, given: dict[str, Any]) -> TaskOptions:
+        """Cells have side effects: they are not retried unless asked. They are called by their prompt."""
+        defaults = {"max_retries": 0, "name": self._session.current_run().label}
+        return TaskOptions().merged(defaults | given)
+
+    def _compiled(self, tree: ast.Module | ast.Expression, file: str, mode: str, flags: int) -> bytes:
+        transformed = self._shell.transform_ast(tree)
+        return marshal.dumps(compile(transformed, file, mode, flags, dont_inherit=True))
+
+    def _capture(self, reads: Iterable[str]) -> tuple[Callable[[], object], dict[str, ObjectRef[Any]]]:
+        """What comes in: a function whose globals are the captured names, and the references that come as values.
+
+        One function for all, so that the functions of the notebook and the cell share one namespace in the worker.
+        """
+        namespace = self._shell.user_ns
+        hidden = self._shell.user_ns_hidden
+        found = {
+            name: namespace[name]
+            for name in reads
+            if name in namespace and not (name in hidden and hidden[name] is namespace[name])
+        }
+        inputs = {name: value for name, value in found.items() if isinstance(value, ObjectRef)}
+        names = [name for name in found if name not in inputs]
+        made: dict[str, Any] = {}
+        exec(f"def cell():\n    return ({''.join(f'{name}, ' for name in names)})", made)  # noqa: S102 - names only
+        return types.FunctionType(made["cell"].__code__, namespace, "cell"), inputs
+
+    def _explain_functions(self, cell: TaskCell) -> None:
+        """Whoever takes a function of a task cell for a remote one is told which line made the cell a task."""
+        for stmt in cell.definitions.body:
+            if isinstance(stmt, ast.FunctionDef):
+                function = self._shell.user_ns.get(stmt.name)
+                if isinstance(function, types.FunctionType):
+                    function.remote = NotRemote(stmt.name, cell.task_reason)  # type: ignore[attr-defined]
+
+    def _note_changes(self, cell: TaskCell, outputs: tuple[str, ...]) -> None:
+        namespace = self._shell.user_ns
+        for name in cell.changed:
+            if name in outputs or isinstance(namespace.get(name), types.ModuleType) or name not in namespace:
+                continue
+            print(f"{name} is changed in the task only; -o {name} brings the changed one back")
+
+    def _see_to_the_end(self, done: ObjectRef[Any], *, is_seen: bool) -> None:
+        """Failures are shown without being asked for; a result that would be lost is waited for."""
+        if is_seen and not self._session.is_interactive:
+            current().wait([done], 1, None)
+            self._session.show_failure(done, self._session.current_run())
+        else:
+            self._session.watch(done)

@@ -1,0 +1,1 @@
+"""`%%remote`, `%remote` and `%jray`: parse, call, show."""

@@ -1,0 +1,85 @@
+"""`%jray status`, `%jray init`, `%jray stop`: look at the runtime, start it, end it."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
+from IPython.core.magic_arguments import MagicArgumentParser
+
+from jray import api
+from jray.kernel.session import Session
+from jray.magics.remote import parse_resources
+from jray.magics.status import NotRunning, Status
+
+_COMMANDS = ("status", "init", "stop")
+
+
+@magics_class
+class ControlMagics(Magics):
+    """The magics that look and steer."""
+
+    def __init__(self, shell: InteractiveShell, session: Session) -> None:
+        """For the extension."""
+        super().__init__(shell)
+        self._session = session
+
+    @no_var_expand
+    @line_magic
+    def jray(self, line: str) -> Any:
+        """Look at the runtime, start it, end it.
+
+        ::
+
+            %jray status                           CPUs, store, workers, tasks by function and state
+            %jray init --num-cpus 4                start with so many CPUs (else: at first use, with all of them)
+            %jray init --resources disk=1,link=2   start with custom resources
+            %jray stop                             end all tasks and workers; values you have stay valid
+
+        `%%remote?` tells how to start work.
+        """
+        command, _, rest = line.strip().partition(" ")
+        if not command:
+            print(
+                "%jray status | %jray init [--num-cpus N] [--resources NAME=N,...] | %jray stop   (%jray? tells more)"
+            )
+            return None
+        if command not in _COMMANDS:
+            close = get_close_matches(command, _COMMANDS, n=1)
+            advice = f"Did you mean %jray {close[0]}?" if close else f"Use one of: {', '.join(_COMMANDS)}."
+            raise UsageError(f"%jray {command} was refused. There is no such command. {advice}")
+        return getattr(self, f"_{command}")(rest)
+
+    def _status(self, rest: str) -> Any:
+        _refuse_rest("status", rest)
+        runtime = api.running()
+        if runtime is None:
+            return NotRunning()
+        pids = {} if os.environ.get("JRAY_NONINTERACTIVE") else runtime.worker_pids()
+        return Status(runtime.view(), runtime.stored_bytes(), pids)
+
+    def _init(self, rest: str) -> None:
+        parser = MagicArgumentParser(prog="%jray init", add_help=False)
+        parser.add_argument("--num-cpus", type=float)
+        parser.add_argument("--resources", type=parse_resources)
+        arguments = parser.parse_argstring(rest)
+        try:
+            info = api.init(num_cpus=arguments.num_cpus, resources=arguments.resources)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise UsageError(str(error)) from None
+        print(info)
+
+    def _stop(self, rest: str) -> None:
+        _refuse_rest("stop", rest)
+        was_running = api.is_initialized()
+        api.shutdown()
+        print("jray stopped" if was_running else "jray was not running")
+
+
+def _refuse_rest(command: str, rest: str) -> None:
+    if rest.strip():
+        raise UsageError(f"%jray {command} {rest} was refused. {command} takes no arguments. Write %jray {command}.")

@@ -1,0 +1,71 @@
+"""The picture that `%jray status` shows: plain in a terminal, a table in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+
+from jray.runtime.core.views import SchedulerView
+from jray.runtime.ids import WorkerId
+
+_STATES = ("waiting", "queued", "running", "blocked", "resuming", "finished", "failed")
+
+
+class Status:
+    """CPUs, store, workers, and tasks by function and state, at one moment."""
+
+    def __init__(self, view: SchedulerView, stored_bytes: int, pids: Mapping[WorkerId, int]) -> None:
+        """`pids` are the living workers' processes; leave them out where the text must be the same at each run."""
+        self._view = view
+        self._stored_bytes = stored_bytes
+        self._pids = pids
+
+    def __repr__(self) -> str:
+        """For terminals."""
+        lines = [self._resources(), self._store(), self._workers()]
+        functions = self._view.functions
+        if functions:
+            width = max(len(function.name) for function in functions)
+            for function in functions:
+                counts = ", ".join(f"{function.counts[state]} {state}" for state in _STATES if state in function.counts)
+                lines.append(f"  {function.name:<{width}}  {counts}")
+        else:
+            lines.append("  no tasks yet")
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        used = [state for state in _STATES if any(state in function.counts for function in self._view.functions)]
+        head = "".join(f"<th>{state}</th>" for state in used)
+        rows = "".join(
+            f"<tr><td style='text-align:left'>{escape(function.name)}</td>"
+            + "".join(f"<td>{function.counts.get(state, '')}</td>" for state in used)
+            + "</tr>"
+            for function in self._view.functions
+        )
+        table = f"<table><thead><tr><th>task</th>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
+        facts = "<br>".join(escape(line) for line in (self._resources(), self._store(), self._workers()))
+        return f"<div>{facts}</div>{table}"
+
+    def _resources(self) -> str:
+        total, available = self._view.total, self._view.available
+        held = (f"{amount - available.get(name, 0):g} of {amount:g} {name}" for name, amount in total.items())
+        return "in use: " + ", ".join(held)
+
+    def _store(self) -> str:
+        pending = self._view.pending_objects
+        there = self._view.objects - pending
+        return f"objects: {there} there, {pending} to come; shared memory: {self._stored_bytes / 2**20:.1f} MiB"
+
+    def _workers(self) -> str:
+        pids = ", ".join(f"w{worker} (pid {pid})" for worker, pid in self._pids.items())
+        number = f"workers: {self._view.workers}, {self._view.busy_workers} busy"
+        return f"{number}: {pids}" if pids else number
+
+
+class NotRunning:
+    """When there is no runtime."""
+
+    def __repr__(self) -> str:
+        """For terminals and notebooks."""
+        return "jray is not running; the first use starts it, or %jray init"

@@ -1,0 +1,141 @@
+"""What a user may ask for a task: validated once, frozen, merged by `.options()`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from numbers import Real
+from types import MappingProxyType
+from typing import Any
+
+from jray.runtime.ids import MAX_RETURNS
+
+DEFAULT_RETRIES = 3
+_RAY_ONLY = frozenset(
+    {
+        "num_gpus",
+        "memory",
+        "object_store_memory",
+        "accelerator_type",
+        "retry_exceptions",
+        "max_calls",
+        "runtime_env",
+        "scheduling_strategy",
+        "label_selector",
+        "fallback_strategy",
+        "enable_task_events",
+        "_metadata",
+        "_labels",
+        "_generator_backpressure_num_objects",
+    }
+)  # options of Ray that jray does not have yet: the message says so
+_RESERVED = ("CPU", "GPU")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOptions:
+    """The options of a remote function.
+
+    Attributes:
+        num_cpus: CPUs held while it runs; fractions down to 1/10 000 and 0 are legal.
+        resources: custom resources held while it runs, name -> amount.
+        num_returns: how many refs `.remote()` gives; 0 gives None, 1 a ref, n a list of n refs.
+        max_retries: how often it is run again when its worker dies (not when it raises); -1: for ever.
+        name: what messages and pictures call it; the function's name when None.
+    """
+
+    num_cpus: float = 1.0
+    resources: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    num_returns: int = 1
+    max_retries: int = DEFAULT_RETRIES
+    name: str | None = None
+
+    def merged(self, changes: Mapping[str, Any]) -> TaskOptions:
+        """These options with some of them changed.
+
+        Raises:
+            ValueError: an unknown option, or a value out of range.
+            TypeError: a value of the wrong type.
+        """
+        for option, value in changes.items():
+            check = _CHECKS.get(option)
+            if check is None:
+                raise ValueError(_unknown(option))
+            check(option, value)
+        if "resources" in changes:
+            given = changes["resources"] or {}
+            changes = {**changes, "resources": MappingProxyType({k: float(v) for k, v in given.items()})}
+        return replace(self, **changes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Read-only mappings cannot be pickled; the plain values can."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["resources"] = dict(self.resources)
+        return _options_from, (values,)
+
+
+def _options_from(values: Mapping[str, Any]) -> TaskOptions:
+    return TaskOptions().merged(values)
+
+
+def _unknown(option: str) -> str:
+    known = sorted(_CHECKS)
+    if option in _RAY_ONLY:
+        return (
+            f"The option {option!r} was refused. It is an option of Ray that jray does not have yet. "
+            f"Leave it out; jray knows {', '.join(known)}."
+        )
+    close = get_close_matches(option, known, n=1)
+    advice = f"Did you mean {close[0]!r}?" if close else f"Use one of {', '.join(known)}."
+    return f"The option {option!r} was refused. jray has no option of this name. {advice}"
+
+
+def _check_amount(option: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        msg = f"The option {option}={value!r} was refused. It is of type {type(value).__name__}. Give a number."
+        raise TypeError(msg)
+    if not 0 <= float(value) < float("inf"):
+        msg = f"The option {option}={value!r} was refused. An amount can't be negative or infinite. Give 0 or more."
+        raise ValueError(msg)
+
+
+def _check_resources(option: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        msg = f"The option {option}={value!r} was refused. It is no mapping of names. Write resources={{'disk': 1}}."
+        raise TypeError(msg)
+    for name, amount in value.items():
+        if name in _RESERVED:
+            msg = (
+                f"The option resources={{{name!r}: ...}} was refused. {name} has an option of its own. "
+                f"Use num_{name.lower()}s={amount!r}."
+            )
+            raise ValueError(msg)
+        _check_amount(f"resources[{name!r}]", amount)
+
+
+def _check_whole(option: str, value: object, least: int, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        more = " Streaming and dynamic generators are not there yet." if option == "num_returns" else ""
+        msg = f"The option {option}={value!r} was refused. It is no whole number.{more} Give an int, {least} or more."
+        raise TypeError(msg)
+    if not least <= value <= most:
+        msg = f"The option {option}={value!r} was refused. It is out of range. Give a number from {least} to {most}."
+        raise ValueError(msg)
+
+
+def _check_name(option: str, value: object) -> None:
+    if value is not None and not isinstance(value, str):
+        msg = f"The option {option}={value!r} was refused. It is of type {type(value).__name__}. Give a string."
+        raise TypeError(msg)
+
+
+_CHECKS = {
+    "num_cpus": _check_amount,
+    "resources": _check_resources,
+    "num_returns": lambda option, value: _check_whole(option, value, 0, MAX_RETURNS),
+    "max_retries": lambda option, value: _check_whole(option, value, -1, 1 << 30),
+    "name": _check_name,
+}

@@ -1,0 +1,154 @@
+"""RemoteFunction: what `@jray.remote` makes of a function."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import zlib
+from collections.abc import Callable
+from typing import Any, Generic, ParamSpec, TypeVar
+
+from jray.options import TaskOptions
+from jray.runtime.backend import Call, current
+from jray.runtime.core.resources import shape_of
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class RemoteFunction(Generic[_P, _T]):
+    """A function that can run in another process: `f.remote(...)` starts it and returns a reference at once.
+
+    Its definition is looked up at each call: a task sees what the same call would see here at that moment.
+    """
+
+    def __init__(self, function: Callable[_P, _T], options: TaskOptions, *, is_callable_here: bool = False) -> None:
+        """For `@jray.remote` and `%%remote`: the options are validated, the function is one that can run remotely."""
+        functools.update_wrapper(self, function)
+        self._function = function
+        self._options = options
+        self._is_callable_here = is_callable_here
+        amounts = {"CPU": options.num_cpus, **options.resources}
+        self._shape = shape_of(amounts)
+        self._name = options.name or getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]
+        self._key = f"{self._name}:{_fingerprint(function)}"
+        self._signature = _Signature(function)
+
+    def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        """Functions of a `%%remote` cell run here when called; those of `@jray.remote` refuse, as in Ray."""
+        if self._is_callable_here:
+            return self._function(*args, **kwargs)
+        msg = (
+            f"Remote functions cannot be called directly. Instead of running '{self._name}()', "
+            f"try '{self._name}.remote()'."
+        )
+        raise TypeError(msg)
+
+    def remote(self, *args: Any, **kwargs: Any) -> Any:
+        """Start the function in a worker process.
+
+        References among the arguments arrive as their values; the task starts when they are there. References inside
+        lists, dicts and other objects stay references.
+
+        Returns:
+            A reference to the result; a list of references for num_returns > 1; None for num_returns=0.
+
+        Raises:
+            TypeError: the arguments do not fit the function, or something can't be pickled.
+        """
+        self._signature.check(args, kwargs)
+        refs = current().submit(Call(self._function, args, kwargs, self._options, self._shape, self._name, self._key))
+        if self._options.num_returns == 1:
+            return refs[0]
+        return refs or None
+
+    def options(self, **changes: Any) -> RemoteFunction[_P, _T]:
+        """The same function with some options changed; this one stays as it is.
+
+        Raises:
+            ValueError: an unknown option, or a value out of range.
+            TypeError: a value of the wrong type.
+        """
+        return RemoteFunction(self._function, self._options.merged(changes), is_callable_here=self._is_callable_here)
+
+    @property
+    def function(self) -> Callable[_P, _T]:
+        """The function itself."""
+        return self._function
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By the function and the options: a worker makes its own RemoteFunction."""
+        return _remote_function, (self._function, self._options, self._is_callable_here)
+
+    def __repr__(self) -> str:
+        """Its name and what to do with it."""
+        return f"<remote function {self._name}: {self._name}.remote(...) starts it>"
+
+
+def _remote_function(function: Callable[..., Any], options: TaskOptions, is_callable_here: bool) -> Any:  # noqa: FBT001
+    return RemoteFunction(function, options, is_callable_here=is_callable_here)
+
+
+def make_remote(function: Any, options: TaskOptions, *, is_callable_here: bool = False) -> RemoteFunction[..., Any]:
+    """A RemoteFunction, if this can be one.
+
+    Raises:
+        TypeError: it is no function.
+        ValueError: an async function, or a generator function without a number of results.
+    """
+    name = getattr(function, "__qualname__", repr(function))
+    if isinstance(function, RemoteFunction):
+        msg = f"{name} was not made remote. It is a remote function already. Use {name}.options(...) to change options."
+        raise TypeError(msg)
+    if isinstance(function, type):
+        msg = f"{name} was not made remote. It is a class, and actors are not there yet. Make its methods functions."
+        raise TypeError(msg)
+    if not callable(function):
+        msg = f"{name} was not made remote. It is of type {type(function).__name__}. Decorate a function."
+        raise TypeError(msg)
+    if inspect.iscoroutinefunction(function):
+        msg = (
+            f"'async def' should not be used for remote tasks: {name} was not made remote. A task runs in a process of "
+            "its own and needs no event loop. Use 'def', and await its ref where you call it."
+        )
+        raise ValueError(msg)
+    if inspect.isgeneratorfunction(function) and options.num_returns == 1:
+        msg = (
+            f"{name} was not made remote. It is a generator function, and streaming results are not there yet. "
+            "Return a list, or say how many values it yields with num_returns=n."
+        )
+        raise ValueError(msg)
+    return RemoteFunction(function, options, is_callable_here=is_callable_here)
+
+
+def _fingerprint(function: Callable[..., Any]) -> str:
+    """Tells versions of a function apart well enough for guessing how long it takes."""
+    code = getattr(function, "__code__", None)
+    return f"{zlib.crc32(code.co_code):08x}" if code is not None else ""
+
+
+class _Signature:
+    """Checks arguments before a task is made. The usual case, positional arguments in range, takes no binding."""
+
+    __slots__ = ("_least", "_most", "_signature")
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._least, self._most = 1, 0  # "never the quick way"
+        self._signature: inspect.Signature | None = None
+        try:
+            self._signature = inspect.signature(function)
+        except (TypeError, ValueError):
+            return  # a builtin without a signature: the worker will tell
+        parameters = self._signature.parameters.values()
+        required = [p for p in parameters if p.default is p.empty]
+        if all(p.kind in _POSITIONAL for p in required):
+            self._least = len(required)
+            self._most = sum(p.kind in _POSITIONAL for p in parameters)
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise TypeError, as a call would."""
+        if self._signature is None or (not kwargs and self._least <= len(args) <= self._most):
+            return
+        self._signature.bind(*args, **kwargs)

@@ -1,0 +1,128 @@
+"""The seam: what a runtime must do to serve the jray API, and which runtime serves this process.
+
+Live values go in, so that each backend may serialise as it must, in the caller's thread, where pickling errors belong.
+Ids and frozen views come out. Everything that blocks takes a deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from jray.options import TaskOptions
+from jray.runtime.ids import ObjectId, Shape
+from jray.runtime.object_ref import ObjectRef, set_owner
+
+
+class Call(NamedTuple):
+    """One `.remote()`: a request with live values."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    options: TaskOptions
+    shape: Shape  # what the options ask for, in exact units
+    name: str  # for people
+    key: str  # which function it is, for the running mean of its duration
+
+
+class Readiness(NamedTuple):
+    """Which of the asked refs are there."""
+
+    ready: frozenset[ObjectId]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceView:
+    """Amounts by name; a resource that is used up is absent from `available`, as in Ray."""
+
+    total: Mapping[str, float]
+    available: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Where:
+    """Where this code runs. In the user's own process there is no task."""
+
+    worker: int  # 0 in the user's own process
+    task: int | None
+    task_name: str | None
+    resources: Mapping[str, float]
+
+
+class Backend(Protocol):
+    """A runtime that serves the jray API. It also counts refs: see object_ref.RefOwner."""
+
+    name: str
+
+    def submit(self, call: Call) -> list[ObjectRef[Any]]:
+        """Start a task; one ref for each result, at once.
+
+        Raises:
+            TypeError: the function or an argument can't be pickled.
+        """
+
+    def put(self, value: object) -> ObjectRef[Any]:
+        """Store a value as it is now."""
+
+    def fetch(self, refs: Sequence[ObjectRef[Any]], deadline: float | None) -> list[Any]:
+        """The values, in order. Raises the first error of any of them as soon as it is known.
+
+        Raises:
+            GetTimeoutError: the deadline (time.monotonic) has passed.
+        """
+
+    def wait(self, refs: Sequence[ObjectRef[Any]], count: int, deadline: float | None) -> Readiness:
+        """Wait until `count` of the refs are there (a failed one counts), or the deadline has passed."""
+
+    def resources(self) -> ResourceView:
+        """What there is, and what is free now."""
+
+    def where(self) -> Where:
+        """What runs here."""
+
+    def retain(self, object_id: ObjectId) -> None:
+        """One ref more will exist in this process."""
+
+    def release(self, object_id: ObjectId) -> None:
+        """One ref less exists."""
+
+    def future(self, ref: ObjectRef[Any]) -> Future[Any]:
+        """The value, when it is there."""
+
+    def close(self) -> None:
+        """End everything that this backend started."""
+
+
+_current: Backend | None = None
+_factory: Callable[[], Backend] | None = None
+
+
+def install(backend: Backend | None) -> None:
+    """Say who serves this process; None: nobody."""
+    global _current  # noqa: PLW0603 - there is one runtime in a process
+    _current = backend
+    set_owner(backend)
+
+
+def set_factory(factory: Callable[[], Backend]) -> None:
+    """Say who makes the backend at first use."""
+    global _factory  # noqa: PLW0603
+    _factory = factory
+
+
+def current() -> Backend:
+    """Who serves this process; made at first use."""
+    if _current is not None:
+        return _current
+    if _factory is None:
+        msg = "No jray runtime serves this process. None was installed and there is no factory. Call jray.init()."
+        raise RuntimeError(msg)
+    return _factory()
+
+
+def installed() -> Backend | None:
+    """Who serves this process, if anybody does."""
+    return _current

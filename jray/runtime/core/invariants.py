@@ -1,0 +1,96 @@
+"""What must always hold in the scheduler's books. Tests check it after every event."""
+
+from __future__ import annotations
+
+from jray.runtime.core.model import ObjectState, TaskState, WorkerState
+from jray.runtime.core.resources import CPU
+from jray.runtime.core.scheduler import Scheduler
+
+_HELD = (TaskState.RUNNING, TaskState.BLOCKED, TaskState.RESUMING)
+
+
+class BrokenInvariant(AssertionError):
+    """The scheduler's books contradict each other: a bug in jray."""
+
+
+def check(scheduler: Scheduler) -> None:
+    """Raise BrokenInvariant at the first contradiction."""
+    _check_resources(scheduler)
+    _check_tasks(scheduler)
+    _check_workers(scheduler)
+    _check_objects(scheduler)
+    _check_nobody_waits_without_reason(scheduler)
+
+
+def _require(holds: bool, what: str) -> None:  # noqa: FBT001 - it is the condition itself
+    if not holds:
+        raise BrokenInvariant(what)
+
+
+def _check_resources(scheduler: Scheduler) -> None:
+    placement = scheduler.placement
+    held = dict.fromkeys(placement.resources.total, 0)
+    without_cpu = 0
+    for worker in placement.workers.values():
+        if worker.lease is None:
+            continue
+        for name, amount in worker.lease.shape:
+            held[name] += 0 if name == CPU and worker.lease.released else amount
+        without_cpu += not worker.lease.cpus and not worker.lease.released
+    for name, total in placement.resources.total.items():
+        free = placement.resources.available[name]
+        _require(free >= 0, f"{name} is oversubscribed by {-free}")
+        _require(free + held[name] == total, f"{name}: {free} free + {held[name]} held != {total}")
+    _require(placement.without_cpu == without_cpu, "leases without CPU are miscounted")
+
+
+def _check_tasks(scheduler: Scheduler) -> None:
+    placement = scheduler.placement
+    queued = [task for queue in placement.queues.values() for task in queue.tasks()]
+    _require(len(queued) == len({task.spec.task for task in queued}), "a task is queued twice")
+    _require(len(queued) == sum(queue.length for queue in placement.queues.values()), "queue lengths are wrong")
+    lines = {(t, a) for w in placement.workers.values() if w.lease is not None for t, a in w.lease.line.items()}
+    states = {task.spec.task for task in queued}
+    for task_id, task in scheduler.tasks.items():
+        _require(not task.state.is_final, f"a final task is kept: {task}")
+        _require((task.state is TaskState.QUEUED) == (task_id in states), f"queue and state differ: {task}")
+        _require((task.state in _HELD) == ((task_id, task.attempt) in lines), f"line and state differ: {task}")
+        _require((task.state is TaskState.WAITING) == (task.missing > 0), f"waits for nothing: {task}")
+    open_tasks = sum(sum(tally[: TaskState.FINISHED]) for tally in scheduler.tallies.values())
+    _require(open_tasks == len(scheduler.tasks), "tallies are wrong")
+
+
+def _check_workers(scheduler: Scheduler) -> None:
+    resuming = list(scheduler.placement.resuming)
+    _require(len(resuming) == len({worker.id for worker in resuming}), "a worker resumes twice")
+    for worker in scheduler.placement.workers.values():
+        lease = worker.lease
+        _require((worker.state is WorkerState.BUSY) == (lease is not None), f"state and lease differ: {worker}")
+        if lease is None:
+            continue
+        _require(bool(lease.line), f"a lease without a task: {worker}")
+        head = scheduler.tasks[next(iter(lease.line))]
+        released = head.state in (TaskState.BLOCKED, TaskState.RESUMING)
+        _require(lease.released == released, f"released, but its head is {head.state.name}")
+        _require((head.state is TaskState.RESUMING) == (worker in resuming), "resuming line and state differ")
+        _require((lease.ask is not None) == lease.released, "ask and release differ")
+
+
+def _check_objects(scheduler: Scheduler) -> None:
+    for object_id, record in scheduler.references.objects.items():
+        pending = record.state is ObjectState.PENDING
+        _require(record.holders >= 0, f"object {object_id:x} has negative holders")
+        _require(record.pins >= 0, f"object {object_id:x} has negative pins")
+        _require(pending or record.holders + record.pins > 0, f"object {object_id:x} should be freed")
+        _require(pending or not record.waiters, f"somebody waits for {object_id:x}, which is there")
+
+
+def _check_nobody_waits_without_reason(scheduler: Scheduler) -> None:
+    """Work conserving: who could run runs."""
+    placement = scheduler.placement
+    for worker in list(placement.resuming)[:1]:
+        assert worker.lease is not None  # noqa: S101 - checked above
+        _require(worker.lease.cpus > placement.resources.available.get(CPU, 0), f"{worker.id} could go on")
+    for queue in placement.queues.values():
+        if queue.length and queue.cpus and not placement.resuming:
+            _require(not placement.resources.fits(queue.shape), f"{queue.head.spec.name} could run")

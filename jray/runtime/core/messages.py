@@ -1,0 +1,246 @@
+"""What the scheduler hears (events, past tense) and what it orders (instructions, imperative).
+
+Nobody changes a message after it was made.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from jray.runtime.ids import ObjectId, Shape, TaskId, WorkerId, message
+
+
+@message
+class TaskSpec:
+    """What the scheduler must know of a task. What it runs on is the shell's business."""
+
+    task: TaskId
+    name: str  # for people
+    function: str  # which function, for the running mean of its duration; equal names may share one mean
+    shape: Shape
+    needs: tuple[ObjectId, ...]  # must be there before it starts: its top-level ref arguments
+    pins: tuple[ObjectId, ...]  # must stay alive until it ends: refs inside arguments and code, parked payloads
+    num_returns: int
+    max_retries: int  # lost workers that it survives; -1: any number
+    depth: int  # 0 for the user's own tasks, parent's depth + 1 for nested ones
+    parent: TaskId  # NO_TASK for the user's own
+    owner: WorkerId  # the process that submitted it and holds its refs
+
+
+# ---- events -----------------------------------------------------------------------------------------------------
+
+
+@message
+class TaskSubmitted:
+    """Somebody called `.remote()`. The owner holds one ref to each result."""
+
+    at: float
+    spec: TaskSpec
+
+
+@message
+class TaskFinished:
+    """A worker says that an attempt returned; its results are staged in the shell."""
+
+    at: float
+    worker: WorkerId
+    task: TaskId
+    attempt: int
+    took_s: float
+    failed: tuple[bool, ...]  # for each result: it is an error (could not be stored, was never bound)
+    contains: tuple[tuple[ObjectId, ...], ...]  # for each result: the refs inside it
+
+
+@message
+class TaskFailed:
+    """A worker says that an attempt raised; the error is staged in the shell."""
+
+    at: float
+    worker: WorkerId
+    task: TaskId
+    attempt: int
+    took_s: float
+
+
+@message
+class WorkerWaits:
+    """A worker's thread waits for objects.
+
+    It may go on when `count` of them are there, or one of them failed and `until_failure` is set. `releases` says that
+    it is the main thread of the named attempt: its CPUs are free meanwhile.
+    """
+
+    at: float
+    worker: WorkerId
+    task: TaskId
+    attempt: int
+    request: int  # the worker's own number for this wait
+    objects: tuple[ObjectId, ...]
+    count: int
+    until_failure: bool
+    releases: bool
+
+
+@message
+class WaitAbandoned:
+    """The worker's time-out is over: it wants to go on with what is there."""
+
+    at: float
+    worker: WorkerId
+    request: int
+
+
+@message
+class AttemptsHandedBack:
+    """A worker returns attempts that it has not started."""
+
+    at: float
+    worker: WorkerId
+    runs: tuple[tuple[TaskId, int], ...]
+
+
+@message
+class ObjectPut:
+    """A value was stored by `put`. The owner holds one ref to it."""
+
+    at: float
+    object: ObjectId
+    owner: WorkerId
+    contains: tuple[ObjectId, ...]
+
+
+@message
+class RefsTaken:
+    """A process holds these objects (refs, and views of them). The kernel reports each ref, a worker each object."""
+
+    at: float
+    holder: WorkerId
+    objects: tuple[ObjectId, ...]
+
+
+@message
+class RefsDropped:
+    """A process no longer holds them."""
+
+    at: float
+    holder: WorkerId
+    objects: tuple[ObjectId, ...]
+
+
+@message
+class WorkerLost:
+    """A worker's process ended without being asked to."""
+
+    at: float
+    worker: WorkerId
+    reason: str  # in words, for people: "worker w3 (pid 71) was killed by SIGKILL"
+
+
+@message
+class TimerFired:
+    """The time of the last SetTimer has come."""
+
+    at: float
+
+
+Event: TypeAlias = (
+    TaskSubmitted
+    | TaskFinished
+    | TaskFailed
+    | WorkerWaits
+    | WaitAbandoned
+    | AttemptsHandedBack
+    | ObjectPut
+    | RefsTaken
+    | RefsDropped
+    | WorkerLost
+    | TimerFired
+)
+
+
+# ---- instructions -----------------------------------------------------------------------------------------------
+
+
+@message
+class StartWorker:
+    """Start a process. Tasks may be sent to it at once; it reads them when it is up."""
+
+    worker: WorkerId
+
+
+@message
+class SendTasks:
+    """Hand attempts to a worker; it runs them one after the other."""
+
+    worker: WorkerId
+    runs: list[tuple[TaskId, int]]
+
+
+@message
+class RecallTasks:
+    """Ask a worker to hand back what it has not started."""
+
+    worker: WorkerId
+
+
+@message
+class PublishReport:
+    """The staged report of this attempt is the task's outcome."""
+
+    task: TaskId
+    worker: WorkerId
+    attempt: int
+
+
+@message
+class PublishFailure:
+    """All results of the task are errors that no worker wrote.
+
+    Either the failure of `argument` is passed on, or the task was lost for `reason`.
+    """
+
+    task: TaskId
+    argument: ObjectId | None
+    reason: str
+
+
+@message
+class ReplyToWait:
+    """Tell a waiting worker what is there now; it goes on."""
+
+    worker: WorkerId
+    request: int
+
+
+@message
+class FreeObjects:
+    """Nobody can ever ask for these again."""
+
+    objects: list[ObjectId]
+
+
+@message
+class SetTimer:
+    """Fire once at this time. A later one replaces it."""
+
+    at: float
+
+
+@message
+class WarnUser:
+    """Something the user should know now, in whole sentences."""
+
+    text: str
+
+
+Instruction: TypeAlias = (
+    StartWorker
+    | SendTasks
+    | RecallTasks
+    | PublishReport
+    | PublishFailure
+    | ReplyToWait
+    | FreeObjects
+    | SetTimer
+    | WarnUser
+)

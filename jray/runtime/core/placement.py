@@ -1,0 +1,333 @@
+"""Which task next, where: queues by shape, leases on workers, prefetch, and CPUs for resumed tasks.
+
+Placement keeps the books of what is held. It moves no task: the scheduler gives it a `grant` to call.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from jray.runtime.core.messages import (
+    Instruction,
+    RecallTasks,
+    ReplyToWait,
+    SendTasks,
+    SetTimer,
+    StartWorker,
+    WarnUser,
+)
+from jray.runtime.core.model import Lease, TaskRecord, TaskState, WorkerRecord, WorkerState
+from jray.runtime.core.queues import ShapeQueue
+from jray.runtime.core.resources import CPU, Resources, in_words
+from jray.runtime.ids import Shape, TaskId, WorkerId
+
+LINE_BUDGET_S = 0.004  # prefetch at most about this much work; an unknown function counts as this much
+LINE_LIMIT = 128  # attempts in one worker's line
+RECALL_GRACE_S = 0.02  # a line that is this late is called back, so that nobody waits behind a long task
+MOST_WITHOUT_CPU = 32  # tasks with num_cpus=0 that run at once: each needs a process all the same
+_MEANS_LIMIT = 10_000  # functions whose mean duration is remembered
+
+Move = Callable[[TaskRecord, TaskState], None]
+
+
+class Placement:
+    """Grants leases.
+
+    Invariant: resources.total == resources.available + the sum of what leases hold. Checked in invariants.py.
+    """
+
+    def __init__(self, total: Shape, move: Move, tasks: dict[TaskId, TaskRecord]) -> None:
+        """`move` changes a task's state; `tasks` are all unfinished ones (for looking up parents)."""
+        self.resources = Resources(total)
+        self.workers: dict[WorkerId, WorkerRecord] = {}  # the living
+        self.queues: dict[Shape, ShapeQueue] = {}
+        self.resuming: deque[WorkerRecord] = deque()  # their heads stand ahead of all queued tasks
+        self.without_cpu = 0  # leases whose shape has no CPU, less the released ones
+        self._idle: dict[WorkerId, WorkerRecord] = {}  # the last one is the warmest
+        self._hungry: dict[WorkerId, WorkerRecord] = {}  # busy, and their line has become short
+        self._blocked: dict[WorkerId, WorkerRecord] = {}
+        self._mean_s: dict[str, float] = {}
+        self._move = move
+        self._tasks = tasks
+        self._orders = 0
+        self._last_worker = 0
+        self._timer: float | None = None
+        self._warned_pairs: set[tuple[str, str]] = set()
+
+    # ---- what the scheduler notes down
+
+    def enqueue(self, task: TaskRecord, *, in_front: bool = False) -> None:
+        """The task is QUEUED now."""
+        shape = task.spec.shape
+        queue = self.queues.get(shape)
+        if queue is None:
+            queue = self.queues[shape] = ShapeQueue(shape)
+        self._orders += 1
+        task.order = -self._orders if in_front else self._orders
+        queue.push(task, in_front=in_front)
+
+    def take_from_line(self, worker: WorkerRecord, task: TaskId, attempt: int, took_s: float, now: float) -> bool:
+        """The attempt has ended. False when it is not in the worker's line: the report is stale."""
+        lease = worker.lease
+        if lease is None or lease.line.get(task) != attempt:
+            return False
+        del lease.line[task]
+        record = self._tasks.get(task)
+        if record is not None:
+            self._learn(record.spec.function, took_s)
+        if lease.line:
+            lease.expected_s -= min(self._expected_s(record) if record else 0.0, lease.expected_s)
+            lease.deadline = now + lease.expected_s + RECALL_GRACE_S
+            self._hungry[worker.id] = worker
+        elif not lease.released:
+            self.end_lease(worker)
+        return True
+
+    def hand_back(self, worker: WorkerRecord, task: TaskId, attempt: int) -> bool:
+        """The attempt was not started. False when it is not in the worker's line."""
+        lease = worker.lease
+        if lease is None or lease.line.get(task) != attempt:
+            return False
+        del lease.line[task]
+        return True
+
+    def settle_line(self, worker: WorkerRecord) -> None:
+        """After a hand-back: only the head is left, or nothing."""
+        lease = worker.lease
+        if lease is None:
+            return
+        if lease.line:
+            lease.expected_s = LINE_BUDGET_S  # it takes longer than we thought: no refill behind it
+            self._hungry.pop(worker.id, None)
+        elif not lease.released:
+            self.end_lease(worker)
+
+    def block(self, worker: WorkerRecord) -> None:
+        """The head of its line waits: give its CPUs back, keep the rest."""
+        lease = worker.lease
+        assert lease is not None  # noqa: S101 - the scheduler has just looked at its head
+        lease.released = True
+        if lease.cpus:
+            self.resources.give_back_cpus(lease.cpus)
+        else:
+            self.without_cpu -= 1
+        self._blocked[worker.id] = worker
+        self._hungry.pop(worker.id, None)
+
+    def want_resume(self, worker: WorkerRecord) -> None:
+        """What the head waited for is there: it stands in line for its CPUs."""
+        self._blocked.pop(worker.id, None)
+        if worker.lease is not None and not worker.lease.cpus:
+            self.resuming.appendleft(worker)  # it waits for nothing: not behind those that do
+        else:
+            self.resuming.append(worker)
+
+    def end_lease(self, worker: WorkerRecord) -> None:
+        """Everything it holds is free; the worker is idle."""
+        self._release(worker)
+        worker.state = WorkerState.IDLE
+        self._idle[worker.id] = worker
+
+    def lose(self, worker: WorkerRecord) -> None:
+        """Its process ended."""
+        self._release(worker)
+        worker.state = WorkerState.DEAD
+        self._idle.pop(worker.id, None)
+        del self.workers[worker.id]
+
+    def _release(self, worker: WorkerRecord) -> None:
+        lease, worker.lease = worker.lease, None
+        if lease is None:
+            return
+        self.resources.give_back(lease.shape)
+        if lease.released:
+            if lease.cpus:
+                self.resources.take_cpus(lease.cpus)  # they were given back when it blocked
+            self._blocked.pop(worker.id, None)
+            if worker in self.resuming:
+                self.resuming.remove(worker)
+        elif not lease.cpus:
+            self.without_cpu -= 1
+        self._hungry.pop(worker.id, None)
+
+    # ---- settle
+
+    @property
+    def has_free_cpus(self) -> bool:
+        """Whether a task that asks for CPUs and is submitted now might start at once."""
+        return self.resources.available.get(CPU, 0) > 0
+
+    def settle(self, now: float) -> Iterator[Instruction]:
+        """Everything that has become possible."""
+        yield from self._resume()
+        for queue in self._by_priority():
+            if not queue.cpus or not self.resuming:
+                yield from self._serve(queue, now)
+            if queue.length:
+                yield from self._warn(queue)
+
+    def recall_late(self, now: float) -> Iterator[Instruction]:
+        """The timer fired: call back the lines that are late, and look again later if any line is long."""
+        self._timer = None
+        for worker in self.workers.values():
+            lease = worker.lease
+            if lease is None or len(lease.line) < 2 or lease.recalled:  # noqa: PLR2004 - the head alone is no line
+                continue
+            if now >= lease.deadline:
+                lease.recalled = True
+                yield RecallTasks(worker.id)
+            else:
+                yield from self._set_timer(lease.deadline)
+
+    def _resume(self) -> Iterator[Instruction]:
+        resuming = self.resuming
+        while resuming:
+            worker = resuming[0]
+            lease = worker.lease
+            assert lease is not None  # noqa: S101 - a worker that loses its lease leaves the line
+            assert lease.ask is not None  # noqa: S101
+            if lease.cpus:
+                if lease.cpus > self.resources.available.get(CPU, 0):
+                    return
+                self.resources.take_cpus(lease.cpus)
+            else:
+                self.without_cpu += 1
+            resuming.popleft()
+            ask, lease.ask, lease.released = lease.ask, None, False
+            self._move(self._tasks[next(iter(lease.line))], TaskState.RUNNING)
+            yield ReplyToWait(worker.id, ask.request)
+
+    def _by_priority(self) -> list[ShapeQueue]:
+        filled = [queue for queue in self.queues.values() if queue.length]
+        if len(filled) > 1:
+            filled.sort(key=lambda queue: (-queue.head.spec.depth, queue.head.order))
+        return filled
+
+    def _serve(self, queue: ShapeQueue, now: float) -> Iterator[Instruction]:
+        while queue.length and self.resources.fits(queue.shape):
+            if not queue.cpus and self.without_cpu >= MOST_WITHOUT_CPU:
+                break
+            worker = self._idle.popitem()[1] if self._idle else None
+            if worker is None:
+                worker = self._new_worker()
+                yield StartWorker(worker.id)
+            self._open_lease(worker, queue.shape)
+            yield from self._fill_line(worker, queue, now)
+        if queue.length and self._hungry:
+            yield from self._refill(queue, now)
+
+    def _refill(self, queue: ShapeQueue, now: float) -> Iterator[Instruction]:
+        for worker in list(self._hungry.values()):
+            lease = worker.lease
+            assert lease is not None  # noqa: S101 - the end of a lease takes the worker off the list
+            if lease.shape != queue.shape:
+                continue
+            del self._hungry[worker.id]
+            if not lease.recalled and lease.expected_s < LINE_BUDGET_S / 2:
+                yield from self._fill_line(worker, queue, now)
+            if not queue.length:
+                return
+
+    def _new_worker(self) -> WorkerRecord:
+        self._last_worker += 1
+        worker = self.workers[WorkerId(self._last_worker)] = WorkerRecord(WorkerId(self._last_worker))
+        return worker
+
+    def _open_lease(self, worker: WorkerRecord, shape: Shape) -> None:
+        self.resources.take(shape)
+        worker.state = WorkerState.BUSY
+        worker.lease = Lease(shape)
+        if not worker.lease.cpus:
+            self.without_cpu += 1
+
+    def _fill_line(self, worker: WorkerRecord, queue: ShapeQueue, now: float) -> Iterator[Instruction]:
+        """Give the worker a task, and behind it as many short ones as are its fair share."""
+        lease = worker.lease
+        assert lease is not None  # noqa: S101 - the callers have just looked at it
+        share = 1 + queue.length // (len(self._idle) + len(self._hungry) + 2)
+        room = min(LINE_LIMIT - len(lease.line), share)
+        runs: list[tuple[TaskId, int]] = []
+        while queue.length and room > 0 and (lease.expected_s < LINE_BUDGET_S or not lease.line):
+            task = queue.pop()
+            task.attempt += 1
+            self._move(task, TaskState.RUNNING)
+            lease.line[task.spec.task] = task.attempt
+            lease.expected_s += self._expected_s(task)
+            runs.append((task.spec.task, task.attempt))
+            room -= 1
+        if not runs:
+            return
+        yield SendTasks(worker.id, runs)
+        if len(lease.line) > 1:
+            lease.deadline = now + lease.expected_s + RECALL_GRACE_S
+            yield from self._set_timer(lease.deadline)
+
+    def _set_timer(self, at: float) -> Iterator[Instruction]:
+        if self._timer is None or at < self._timer:
+            self._timer = at
+            yield SetTimer(at)
+
+    # ---- how long functions take
+
+    def _learn(self, function: str, took_s: float) -> None:
+        means = self._mean_s
+        mean = means.get(function)
+        if mean is None:
+            if len(means) >= _MEANS_LIMIT:
+                means.clear()
+            means[function] = took_s
+        else:
+            means[function] = mean + 0.2 * (took_s - mean)
+
+    def _expected_s(self, task: TaskRecord) -> float:
+        return self._mean_s.get(task.spec.function, LINE_BUDGET_S)
+
+    # ---- what the user should know
+
+    def _warn(self, queue: ShapeQueue) -> Iterator[Instruction]:
+        if not self.resources.could_fit(queue.shape):
+            if not queue.is_announced:
+                queue.is_announced = True
+                yield self._infeasible(queue)
+        elif self._blocked:
+            yield from self._waits_for_itself(queue)
+
+    def _infeasible(self, queue: ShapeQueue) -> WarnUser:
+        there_is = in_words(tuple(sorted(self.resources.total.items())))
+        return WarnUser(
+            f"Task {queue.head.spec.name} asks for {in_words(queue.shape)}. This runtime has {there_is}, so the task "
+            "stays pending; nothing else waits behind it. Ask for less with .options(...), or start again with more: "
+            "jray.shutdown(); jray.init(num_cpus=..., resources={...})."
+        )
+
+    def _waits_for_itself(self, queue: ShapeQueue) -> Iterator[Instruction]:
+        """A blocked task keeps its custom resources. Say so when its own child needs them."""
+        child = queue.head
+        lacking = [name for name in self.resources.lacking(queue.shape) if name != CPU]
+        if not lacking:
+            return
+        for ancestor in self._ancestors(child):
+            holder = self._lease_of(ancestor)
+            kept = [name for name in lacking if holder is not None and any(name == held for held, _ in holder.shape)]
+            pair = (ancestor.spec.name, child.spec.name)
+            if kept and pair not in self._warned_pairs:
+                self._warned_pairs.add(pair)
+                yield WarnUser(
+                    f"Task {pair[0]} waits for results while its own child {pair[1]} waits for {', '.join(kept)}, "
+                    f"which {pair[0]} keeps while it waits (only CPUs are given back). If no other task gives "
+                    f"some back, both wait for ever. Ask for less {kept[0]} in one of the two, or start jray with more."
+                )
+
+    def _ancestors(self, task: TaskRecord) -> Iterator[TaskRecord]:
+        parent = self._tasks.get(task.spec.parent)
+        while parent is not None:
+            yield parent
+            parent = self._tasks.get(parent.spec.parent)
+
+    def _lease_of(self, task: TaskRecord) -> Lease | None:
+        """The lease whose blocked head is this task."""
+        for worker in self._blocked.values():
+            if worker.lease is not None and next(iter(worker.lease.line)) == task.spec.task:
+                return worker.lease
+        return None

@@ -1,0 +1,94 @@
+"""Who holds which object, and when it may be freed. Part of the scheduler's books."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from jray.runtime.core.model import ObjectRecord, ObjectState
+from jray.runtime.ids import ObjectId
+
+
+class References:
+    """The books of all objects.
+
+    Holders are refs in the kernel and worker processes; pins are unfinished tasks (arguments) and objects that contain
+    the object. What nobody holds or pins any more is freed, with all that it alone kept alive.
+    """
+
+    __slots__ = ("_freed", "objects")
+
+    def __init__(self) -> None:
+        """Start with no object."""
+        self.objects: dict[ObjectId, ObjectRecord] = {}
+        self._freed: list[ObjectId] = []
+
+    def expect(self, object_id: ObjectId) -> ObjectRecord:
+        """A task will make it; its submitter holds one ref."""
+        record = self.objects[object_id] = ObjectRecord()
+        return record
+
+    def resolve(self, object_id: ObjectId, state: ObjectState, contains: tuple[ObjectId, ...]) -> ObjectRecord:
+        """It is there, or will never be. Freed at once when nobody holds it any more."""
+        record = self.objects[object_id]
+        record.state = state
+        if contains:
+            record.contains = contains
+            self.pin(contains)
+        if not record.holders and not record.pins:
+            self._free(object_id)
+        return record
+
+    def hold(self, object_id: ObjectId) -> bool:
+        """One holder more. False when it is gone already: the holder's report was late or wrong."""
+        record = self.objects.get(object_id)
+        if record is None:
+            return False
+        record.holders += 1
+        return True
+
+    def let_go(self, object_id: ObjectId) -> None:
+        """One holder less."""
+        record = self.objects.get(object_id)
+        if record is None or not record.holders:
+            return
+        record.holders -= 1
+        if not record.holders and not record.pins and record.state is not ObjectState.PENDING:
+            self._free(object_id)
+
+    def pin(self, objects: Iterable[ObjectId]) -> None:
+        """Keep them alive until `unpin`. Unknown ones are passed over, and by `unpin` too."""
+        for object_id in objects:
+            record = self.objects.get(object_id)
+            if record is not None:
+                record.pins += 1
+
+    def unpin(self, objects: Iterable[ObjectId]) -> None:
+        """The task ended, or the container was freed."""
+        for object_id in objects:
+            record = self.objects.get(object_id)
+            if record is None:
+                continue
+            record.pins -= 1
+            if not record.holders and not record.pins and record.state is not ObjectState.PENDING:
+                self._free(object_id)
+
+    def take_freed(self) -> list[ObjectId]:
+        """What became free since the last call, containers first."""
+        freed, self._freed = self._freed, []
+        return freed
+
+    def _free(self, object_id: ObjectId) -> None:
+        # A loop, not a recursion: a chain of refs may be longer than the stack.
+        doomed = [object_id]
+        while doomed:
+            record = self.objects.pop(doomed[-1], None)
+            self._freed.append(doomed.pop())
+            if record is None:
+                continue
+            for inner_id in record.contains:
+                inner = self.objects.get(inner_id)
+                if inner is None:
+                    continue
+                inner.pins -= 1
+                if not inner.holders and not inner.pins and inner.state is not ObjectState.PENDING:
+                    doomed.append(inner_id)

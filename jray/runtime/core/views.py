@@ -1,0 +1,98 @@
+"""Frozen pictures of the scheduler's books, for people and front ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jray.runtime.core.model import ObjectState, TaskRecord, TaskState
+from jray.runtime.core.resources import Resources, in_words
+from jray.runtime.core.scheduler import Scheduler
+from jray.runtime.ids import UNIT, TaskId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionView:
+    """How many tasks of one name stand in each state, as people count: a prefetched task is queued."""
+
+    name: str
+    counts: Mapping[str, int]  # "waiting", "queued", … -> number; zero counts are left out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerView:
+    """The whole picture."""
+
+    total: Mapping[str, float]
+    available: Mapping[str, float]  # a resource that is used up is absent, as in Ray
+    functions: tuple[FunctionView, ...]
+    workers: int
+    busy_workers: int
+    objects: int
+    pending_objects: int
+
+
+def view_of(scheduler: Scheduler) -> SchedulerView:
+    """What is going on, at this moment."""
+    placement = scheduler.placement
+    prefetched: dict[str, int] = {}
+    for worker in placement.workers.values():
+        line = list(worker.lease.line) if worker.lease is not None else []
+        for task_id in line[1:]:
+            name = scheduler.tasks[task_id].spec.name
+            prefetched[name] = prefetched.get(name, 0) + 1
+    objects = scheduler.references.objects.values()
+    return SchedulerView(
+        total=_amounts(placement.resources.total),
+        available=_amounts(placement.resources.available),
+        functions=tuple(
+            FunctionView(name=name, counts=_counts(tally, prefetched.get(name, 0)))
+            for name, tally in scheduler.tallies.items()
+        ),
+        workers=len(placement.workers),
+        busy_workers=sum(worker.lease is not None for worker in placement.workers.values()),
+        objects=len(objects),
+        pending_objects=sum(record.state is ObjectState.PENDING for record in objects),
+    )
+
+
+def explain(scheduler: Scheduler, task_id: TaskId) -> str:
+    """Why a task is not done yet, in words; empty when it is done or unknown."""
+    task = scheduler.tasks.get(task_id)
+    if task is None:
+        return ""
+    return f"task {task.spec.name} is {_why(scheduler, task)}"
+
+
+def _why(scheduler: Scheduler, task: TaskRecord) -> str:
+    match task.state:
+        case TaskState.WAITING:
+            return f"waiting for {task.missing} of its arguments"
+        case TaskState.QUEUED:
+            return _why_queued(scheduler.placement.resources, task)
+        case TaskState.BLOCKED:
+            return "blocked in get or wait"
+        case TaskState.RESUMING:
+            return "ready to go on after get or wait, waiting for its CPUs"
+        case _:
+            return "running"
+
+
+def _why_queued(resources: Resources, task: TaskRecord) -> str:
+    shape = task.spec.shape
+    if not resources.could_fit(shape):
+        there_is = in_words(tuple(sorted(resources.total.items())))
+        return f"queued for ever: it needs {in_words(shape)}, and this runtime has {there_is}"
+    free = ", ".join(f"{resources.available.get(name, 0) / UNIT:g} {name}" for name, _ in shape)
+    return f"queued: it needs {in_words(shape)}; free now: {free or 'a worker'}"
+
+
+def _amounts(units: Mapping[str, int]) -> dict[str, float]:
+    return {name: amount / UNIT for name, amount in units.items() if amount}
+
+
+def _counts(tally: list[int], prefetched: int) -> dict[str, int]:
+    counts = dict(zip((state.name.lower() for state in TaskState), tally, strict=True))
+    counts["running"] -= prefetched
+    counts["queued"] += prefetched
+    return {state: number for state, number in counts.items() if number}

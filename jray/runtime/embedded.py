@@ -1,0 +1,241 @@
+"""The runtime that lives in this process: a Call becomes a spec and a payload, and goes to the engine."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from jray.exceptions import GetTimeoutError, InternalError
+from jray.runtime.backend import Call, Readiness, ResourceView, Where
+from jray.runtime.core.messages import TaskSpec
+from jray.runtime.core.resources import shape_of
+from jray.runtime.core.views import SchedulerView
+from jray.runtime.engine import Engine, Sink
+from jray.runtime.engine.books import TaskBody, lost_object
+from jray.runtime.ids import KERNEL, NO_TASK, ObjectId, WorkerId, id_source, returned_object
+from jray.runtime.interrupts import shielded
+from jray.runtime.object_ref import ObjectRef
+from jray.runtime.serde.values import Packed, pack
+from jray.runtime.store.objects import Reader, store
+from jray.runtime.wire import Parcel
+
+_next_id = id_source(KERNEL)  # of the process, not of the session: refs of an earlier session never meet their likes
+
+
+class EmbeddedBackend:
+    """Serves the jray API in the user's own process."""
+
+    name = "jray"
+
+    def __init__(self, resources: Mapping[str, float]) -> None:
+        """Start with these resources ("CPU" among them)."""
+        self._engine = Engine(shape_of(resources))
+        self._reader = Reader(self._descriptor_of, self)
+        self._futures: queue.SimpleQueue[tuple[ObjectRef[Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._futures_thread: threading.Thread | None = None
+        self.current_origin: Callable[[], int] = lambda: 0  # which cell submits; the kernel's rooms set it
+        self.retain = self._engine.retain
+        self.release = self._engine.release
+        self._engine.guard.ensure_installed()
+
+    # ---- tasks and values
+
+    def submit(self, call: Call) -> list[ObjectRef[Any]]:
+        """As in Backend."""
+        self._engine.guard.ensure_installed()
+        code = pack(call.function, f"Function {call.name}")
+        payload = pack((call.args, call.kwargs), f"An argument of {call.name}") if call.args or call.kwargs else None
+        needs = tuple(a._id for a in (*call.args, *call.kwargs.values()) if type(a) is ObjectRef)  # noqa: SLF001
+        return self._submit(call, code, payload, needs)
+
+    @shielded
+    def _submit(
+        self, call: Call, code: Packed, payload: Packed | None, needs: tuple[ObjectId, ...]
+    ) -> list[ObjectRef[Any]]:
+        task = _next_id()
+        options = call.options
+        code_parcel, code_pins = self._park(code)
+        payload_parcel, payload_pins = self._park(payload) if payload is not None else (b"", ())
+        body = TaskBody(
+            call.name, code_parcel, payload_parcel, needs, options.num_returns, call.shape, 0, self.current_origin()
+        )
+        spec = TaskSpec(
+            task,
+            call.name,
+            call.key,
+            call.shape,
+            needs,
+            code_pins + payload_pins,
+            options.num_returns,
+            options.max_retries,
+            0,
+            NO_TASK,
+            KERNEL,
+        )
+        self._engine.submit(spec, body)
+        for parcel in (code_parcel, payload_parcel):
+            if not isinstance(parcel, bytes):
+                self._engine.release(ObjectId(parcel))  # the task pins it
+        return [ObjectRef(returned_object(task, index), self) for index in range(options.num_returns)]
+
+    def _park(self, packed: Packed) -> tuple[Parcel, tuple[ObjectId, ...]]:
+        """Code or arguments as they travel, and what they pin: small ones themselves, large ones as an object."""
+        stored = store(packed, self._engine.books.own_arena)
+        if stored.block is None:
+            return stored.head or b"", packed.refs
+        object_id = ObjectId(_next_id())
+        self._engine.put(object_id, stored, packed.refs)
+        return object_id, (object_id,)
+
+    def put(self, value: object) -> ObjectRef[Any]:
+        """As in Backend."""
+        self._engine.guard.ensure_installed()
+        return self._put(pack(value, "The value given to put"))
+
+    @shielded
+    def _put(self, packed: Packed) -> ObjectRef[Any]:
+        object_id = ObjectId(_next_id())
+        self._engine.put(object_id, store(packed, self._engine.books.own_arena), packed.refs)
+        return ObjectRef(object_id, self)
+
+    def fetch(self, refs: Sequence[ObjectRef[Any]], deadline: float | None) -> list[Any]:
+        """As in Backend."""
+        objects = self._check_owned(refs)
+        self._await(objects, len(objects), deadline, until_failure=True)
+        values = self._engine.books.values
+        for object_id in objects:
+            stored = values.get(object_id)
+            if stored is not None and stored.failed:
+                self._reader.read(object_id, stored)  # raises
+        self._complain_if_missing(objects)
+        return [self._reader.read(ref._id, values.get(ref._id) or lost_object(ref._id)) for ref in refs]  # noqa: SLF001
+
+    def wait(self, refs: Sequence[ObjectRef[Any]], count: int, deadline: float | None) -> Readiness:
+        """As in Backend."""
+        objects = self._check_owned(refs)
+        self._await(objects, count, deadline, until_failure=False)
+        self._raise_if_broken()
+        values = self._engine.books.values
+        return Readiness(frozenset(object_id for object_id in objects if object_id in values))
+
+    def _await(self, objects: Sequence[ObjectId], count: int, deadline: float | None, *, until_failure: bool) -> None:
+        """Block until enough is there or the time is up. KeyboardInterrupt goes through; the tasks go on."""
+        self._engine.guard.ensure_installed()
+        values = self._engine.books.values
+        if sum(object_id in values for object_id in objects) >= count:
+            return
+        delivery = self._engine.begin_wait(objects, count, until_failure=until_failure)
+        if delivery is None:
+            return
+        try:
+            delivery.wait(None if deadline is None else deadline - time.monotonic())
+        finally:
+            self._engine.end_wait(delivery)
+
+    def _check_owned(self, refs: Sequence[ObjectRef[Any]]) -> list[ObjectId]:
+        """The ids, each once. A ref of a runtime that was shut down is an error."""
+        objects = []
+        for ref in refs:
+            if ref._owner is not self:  # noqa: SLF001
+                self._reader.read(ref._id, lost_object(ref._id))  # noqa: SLF001 - raises
+            objects.append(ref._id)  # noqa: SLF001
+        return list(dict.fromkeys(objects))
+
+    def _raise_if_broken(self) -> None:
+        if self._engine.error is not None:
+            raise InternalError(str(self._engine.error))
+
+    def _complain_if_missing(self, objects: list[ObjectId]) -> None:
+        values = self._engine.books.values
+        missing = [object_id for object_id in objects if object_id not in values]
+        if not missing:
+            return
+        self._raise_if_broken()
+        if self._engine.is_closed:
+            self._reader.read(missing[0], lost_object(missing[0]))  # raises
+        why = self._engine.explain(missing[0]) or "the first of them has just come"
+        number = f"{len(missing)} of {len(objects)} objects" if len(objects) > 1 else "the object"
+        msg = (
+            f"get gave up after its time-out: {number} not there yet ({why}). The tasks go on. "
+            "Call get again with more time or none, or look at %jray status."
+        )
+        raise GetTimeoutError(msg)
+
+    def _descriptor_of(self, arena: WorkerId) -> int:
+        if arena == KERNEL:
+            return self._engine.books.read_descriptor
+        return self._engine.arena_descriptor(arena)
+
+    # ---- futures
+
+    def future(self, ref: ObjectRef[Any]) -> Future[Any]:
+        """As in Backend. The value is loaded in a thread of ours, never in the IO thread."""
+        future: Future[Any] = Future()
+        if self._futures_thread is None:
+            self._futures_thread = threading.Thread(target=self._serve_futures, name="jray-futures", daemon=True)
+            self._futures_thread.start()
+        self._engine.when_ready(ref._id, lambda: self._futures.put((ref, future)))  # noqa: SLF001
+        return future
+
+    def _serve_futures(self) -> None:
+        while True:
+            asked = self._futures.get()
+            if asked is None:
+                return
+            ref, future = asked
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                value = self.fetch([ref], None)[0]
+            except BaseException as error:  # noqa: BLE001 - it is the future's result
+                future.set_exception(error)
+            else:
+                future.set_result(value)
+            del asked, ref, future  # a waiting thread must not keep the last object alive
+
+    def when_ready(self, ref: ObjectRef[Any], callback: Callable[[], None]) -> None:
+        """Call back once, from any thread, when the ref's object is there. The callback must be quick."""
+        self._engine.when_ready(ref._id, callback)  # noqa: SLF001
+
+    # ---- pictures
+
+    def resources(self) -> ResourceView:
+        """As in Backend."""
+        view = self.view()
+        return ResourceView(total=view.total, available=view.available)
+
+    def view(self) -> SchedulerView:
+        """A picture of the whole runtime."""
+        self._raise_if_broken()
+        return self._engine.view()
+
+    def stored_bytes(self) -> int:
+        """How much shared memory objects take now."""
+        return self._engine.books.bytes_in_blocks
+
+    def where(self) -> Where:
+        """As in Backend."""
+        return Where(worker=KERNEL, task=None, task_name=None, resources={})
+
+    def guard_interrupts(self) -> None:
+        """Take over SIGINT again, if somebody else has: see interrupts.InterruptGuard."""
+        self._engine.guard.ensure_installed()
+
+    def worker_pids(self) -> dict[WorkerId, int]:
+        """The processes of the living workers; 0 for one that has not said so yet."""
+        return self._engine.worker_pids()
+
+    def show_output_with(self, sink: Sink) -> None:
+        """Say who shows what tasks print."""
+        self._engine.sink = sink
+
+    def close(self) -> None:
+        """As in Backend."""
+        self._engine.close()
+        if self._futures_thread is not None:
+            self._futures.put(None)
+            self._futures_thread.join()

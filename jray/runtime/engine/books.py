@@ -1,0 +1,178 @@
+"""The engine's own books: the bytes behind what the scheduler decides about. The engine's lock guards them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from jray.exceptions import ObjectLostError, WorkerCrashedError
+from jray.runtime import wire
+from jray.runtime.ids import KERNEL, ObjectId, Shape, TaskId, WorkerId, returned_object, to_hex
+from jray.runtime.serde.errors import pack_own_error
+from jray.runtime.store.arena import Arena, make_memory, reopen_read_only
+from jray.runtime.store.objects import StoredValue
+
+
+class TaskBody(NamedTuple):
+    """What a worker needs to run a task; the scheduler does not see it."""
+
+    name: str
+    code: wire.Parcel
+    payload: wire.Parcel  # b"": no arguments
+    needs: tuple[ObjectId, ...]
+    num_returns: int
+    shape: Shape
+    depth: int
+    origin: int
+
+
+ReportKey = tuple[WorkerId, TaskId, int]
+
+
+class Books:
+    """Values, task bodies, reports that wait for a decision, and the blocks in all arenas."""
+
+    def __init__(self) -> None:
+        """Nothing is stored."""
+        self.values: dict[ObjectId, StoredValue] = {}
+        self.bodies: dict[TaskId, TaskBody] = {}
+        self.staged: dict[ReportKey, tuple[StoredValue, ...]] = {}
+        self.asks: dict[tuple[WorkerId, int], wire.Wait] = {}
+        self.blocks_in: dict[WorkerId, int] = {}  # how many blocks of an arena are in use
+        self.bytes_in_blocks = 0
+        self.freed_offsets: dict[WorkerId, list[int]] = {}  # to be told to the arenas' workers
+        self._arena: Arena | None = None  # the kernel's own
+        self.read_descriptor = -1  # of the kernel's own arena
+
+    def own_arena(self) -> Arena:
+        """The kernel's arena; made at first use."""
+        if self._arena is None:
+            memory = make_memory("jray-kernel")
+            self.read_descriptor = reopen_read_only(memory)
+            self._arena = Arena(KERNEL, memory)
+        return self._arena
+
+    # ---- values
+
+    def count_block(self, stored: StoredValue) -> None:
+        """A block has come into use."""
+        if stored.block is not None:
+            arena = stored.block.arena
+            self.blocks_in[arena] = self.blocks_in.get(arena, 0) + 1
+            self.bytes_in_blocks += stored.block.size
+
+    def discard(self, stored: StoredValue) -> None:
+        """Nobody will read it any more: give its block back."""
+        block = stored.block
+        if block is None:
+            return
+        self.blocks_in[block.arena] -= 1
+        self.bytes_in_blocks -= block.size
+        if block.arena == KERNEL:
+            self.own_arena().free(block.offset)
+        else:
+            self.freed_offsets.setdefault(block.arena, []).append(block.offset)
+
+    def free(self, objects: Iterable[ObjectId]) -> None:
+        """The scheduler says that nobody can ask for these any more."""
+        for object_id in objects:
+            stored = self.values.pop(object_id, None)
+            if stored is not None:
+                self.discard(stored)
+
+    def stage(self, key: ReportKey, results: tuple[StoredValue, ...]) -> None:
+        """A worker reports; the scheduler has yet to say whether the report counts."""
+        for stored in results:
+            self.count_block(stored)
+        self.staged[key] = results
+
+    def publish(self, key: ReportKey) -> list[ObjectId]:
+        """The report counts: its results are the task's."""
+        task = key[1]
+        results = self.staged.pop(key)
+        body = self.bodies.pop(task)
+        if len(results) != body.num_returns:  # it raised: one error for all
+            results = (results[0],) * body.num_returns if results else ()
+        published = []
+        for index, stored in enumerate(results):
+            object_id = returned_object(task, index)
+            self.values[object_id] = stored
+            published.append(object_id)
+        return published
+
+    def publish_failure(self, task: TaskId, argument: ObjectId | None, reason: str) -> list[ObjectId]:
+        """No worker wrote the outcome: an argument failed, or the worker was lost."""
+        body = self.bodies.pop(task)
+        if argument is not None:
+            stored = self.values.get(argument) or lost_object(argument)
+            stored = stored._replace(via=(*stored.via, body.name))
+        else:
+            text = (
+                f"Task {body.name} was lost: {reason}. Its retries are used up. "
+                "Look at what it printed last, give it more with .options(max_retries=...), or find out why it crashes."
+            )
+            stored = StoredValue(True, pack_own_error(WorkerCrashedError(text)), None)  # noqa: FBT003
+        published = [returned_object(task, index) for index in range(body.num_returns)]
+        self.values.update(dict.fromkeys(published, stored))
+        return published
+
+    def discard_stale(self) -> None:
+        """Reports that the scheduler passed over were late or repeated."""
+        for results in self.staged.values():
+            for stored in results:
+                self.discard(stored)
+        self.staged.clear()
+
+    # ---- what goes to workers
+
+    def run_message(self, task: TaskId, attempt: int) -> wire.Run:
+        """All that a worker needs to run this attempt."""
+        body = self.bodies[task]
+        code, code_id = self._unparcel(body.code)
+        payload, payload_id = self._unparcel(body.payload) if body.payload != b"" else (None, 0)
+        arguments = tuple((need, self.values[need].to_wire()) for need in dict.fromkeys(body.needs))
+        return wire.Run(
+            task,
+            attempt,
+            body.name,
+            code,
+            code_id,
+            payload,
+            payload_id,
+            arguments,
+            body.num_returns,
+            body.shape,
+            body.depth,
+            body.origin,
+        )
+
+    def _unparcel(self, parcel: wire.Parcel) -> tuple[wire.Wire, int]:
+        if isinstance(parcel, bytes):
+            return (False, parcel, None, ()), 0
+        return self.values[ObjectId(parcel)].to_wire(), parcel
+
+    def arenas_of(self, run: wire.Run) -> Iterator[WorkerId]:
+        """The arenas that a worker must be able to read for this attempt."""
+        stored = [run.code, *(value for _, value in run.arguments)]
+        if run.payload is not None:
+            stored.append(run.payload)
+        for _, _, block, _ in stored:
+            if block is not None:
+                yield block[0]
+
+    def close(self) -> None:
+        """Forget everything. Views that are still in use stay valid."""
+        self.values.clear()
+        self.bodies.clear()
+        if self._arena is not None:
+            self._arena.close()
+            self._arena = None
+
+
+def lost_object(object_id: ObjectId) -> StoredValue:
+    """In place of a value that should be there and is not."""
+    text = (
+        f"Object {to_hex(object_id)} is not there. It was freed when its last reference went, or belongs to a runtime "
+        "that was shut down. Run again what makes it, and keep the reference."
+    )
+    return StoredValue(True, pack_own_error(ObjectLostError(text)), None)  # noqa: FBT003 - a named field

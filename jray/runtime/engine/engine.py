@@ -1,0 +1,387 @@
+"""The engine: one lock around the scheduler, one IO thread that reads, and an inbox for everybody else.
+
+State is touched only under the lock, and nobody is called with it held. Whoever finds the lock taken leaves the event
+in the inbox and goes: the holder looks into the inbox again after releasing. So `submit` costs microseconds, and the
+order of events is the order of the inbox.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jray.exceptions import InternalError
+from jray.runtime import wire
+from jray.runtime.core import messages as m
+from jray.runtime.core.scheduler import Scheduler
+from jray.runtime.core.views import SchedulerView, explain, view_of
+from jray.runtime.engine.books import Books, TaskBody, lost_object
+from jray.runtime.engine.listener import Listener
+from jray.runtime.engine.sink import ConsoleSink, Sink
+from jray.runtime.ids import KERNEL, ObjectId, Shape, TaskId, WorkerId, task_of
+from jray.runtime.interrupts import InterruptGuard, shielded
+from jray.runtime.pool.worker_pool import WorkerPool
+from jray.runtime.store.mapping import unmap_ended
+from jray.runtime.store.objects import StoredValue
+from jray.runtime.waiters import Delivery, Waiters
+
+logger = logging.getLogger("jray")
+
+_DRIVE_EVERY = 64  # submissions that can't start anything now are handled in batches of this size
+
+
+class Engine:
+    """Runs the scheduler for this process. Use it through EmbeddedBackend."""
+
+    def __init__(self, total: Shape) -> None:
+        """Start the zygote and the IO thread."""
+        self.sink: Sink = ConsoleSink()
+        self.books = Books()
+        self.scheduler = Scheduler(total)
+        self.is_closed = False
+        self.error: InternalError | None = None  # what broke it, if anything did
+        self._lock = threading.Lock()
+        self._inbox: deque[m.Event] = deque()
+        self._dropped: deque[ObjectId] = deque()  # finalizers of refs append here
+        self._waiters = Waiters()
+        self._after: list[Callable[[], None]] = []  # to be called when the lock is free again
+        self._pool = WorkerPool()
+        self._listener = Listener(self._pool, self.books)
+        self.guard = InterruptGuard(self._listener.wake)
+        self._perform: dict[type, Callable[[Any], None]] = {
+            m.StartWorker: self._start_worker,
+            m.SendTasks: self._send_tasks,
+            m.RecallTasks: self._recall,
+            m.PublishReport: self._publish_report,
+            m.PublishFailure: self._publish_failure,
+            m.ReplyToWait: self._reply,
+            m.FreeObjects: self._free,
+            m.SetTimer: self._set_timer,
+            m.WarnUser: self._warn,
+        }
+        _engines.add(self)
+        self._thread = threading.Thread(target=self._run, name="jray-io", daemon=True)
+        self._thread.start()
+
+    # ---- called by any thread
+
+    @shielded
+    def submit(self, spec: m.TaskSpec, body: TaskBody) -> None:
+        """A task of this process."""
+        self.books.bodies[spec.task] = body
+        self._inbox.append(m.TaskSubmitted(time.monotonic(), spec))
+        starts_nothing = self.scheduler.placement.resources.available.get("CPU", 0) <= 0 and spec.shape
+        if not starts_nothing or len(self._inbox) % _DRIVE_EVERY == 0:
+            self.drive()
+
+    @shielded
+    def put(self, object_id: ObjectId, stored: StoredValue, contains: tuple[ObjectId, ...]) -> None:
+        """A value of this process."""
+        with self._lock:
+            self.books.count_block(stored)
+        self.books.values[object_id] = stored
+        self._inbox.append(m.ObjectPut(time.monotonic(), object_id, KERNEL, contains))
+        if stored.block is not None:
+            self.drive()
+
+    def retain(self, object_id: ObjectId) -> None:
+        """One ref more in this process."""
+        self._inbox.append(m.RefsTaken(time.monotonic(), KERNEL, (object_id,)))
+
+    def release(self, object_id: ObjectId) -> None:
+        """One ref less. Runs in finalizers: only appends, and wakes the IO thread when much memory can be freed."""
+        self._dropped.append(object_id)
+        stored = self.books.values.get(object_id)
+        if stored is not None and stored.block is not None:
+            self._listener.wake()
+
+    @shielded
+    def begin_wait(self, objects: Sequence[ObjectId], count: int, *, until_failure: bool) -> Delivery | None:
+        """Start to wait for `count` of the objects; None when there is nothing to wait for."""
+        with self._locked():
+            values = self.books.values
+            missing = [object_id for object_id in objects if object_id not in values]
+            short = count - (len(objects) - len(missing))
+            has_failed = until_failure and any(o in values and values[o].failed for o in objects)
+            if short <= 0 or has_failed or self.error is not None or self.is_closed:
+                return None
+            delivery = Delivery(missing, short, until_failure=until_failure)
+            self._waiters.add(delivery)
+            return delivery
+
+    @shielded
+    def end_wait(self, delivery: Delivery) -> None:
+        """The thread does not wait any more."""
+        with self._locked():
+            self._waiters.remove(delivery)
+
+    @shielded
+    def when_ready(self, object_id: ObjectId, callback: Callable[[], None]) -> None:
+        """Call back once, from any thread, when the object is there. The callback must be quick."""
+        with self._locked():
+            if object_id in self.books.values or self.error is not None or self.is_closed:
+                self._after.append(callback)
+            else:
+                self._waiters.add_callback(object_id, callback)
+
+    def arena_descriptor(self, arena: WorkerId) -> int:
+        """A descriptor to read another process's arena with."""
+        return self._pool.arenas[arena]
+
+    @shielded
+    def view(self) -> SchedulerView:
+        """A picture of the scheduler's books."""
+        with self._locked():
+            return view_of(self.scheduler)
+
+    @shielded
+    def worker_pids(self) -> dict[WorkerId, int]:
+        """The processes of the living workers."""
+        with self._locked():
+            return {handle.worker: handle.pid for handle in self._pool.handles.values()}
+
+    @shielded
+    def explain(self, object_id: ObjectId) -> str:
+        """Why an object is not there yet, in words."""
+        with self._locked():
+            return explain(self.scheduler, task_of(object_id))
+
+    @shielded
+    def drive(self) -> None:
+        """Handle what is in the inbox, unless somebody else is at it."""
+        while (self._inbox or self._dropped) and self._lock.acquire(blocking=False):
+            try:
+                self._handle([])
+            finally:
+                self._lock.release()
+            self._call_back()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Any:
+        """The lock, with everything in the inbox handled."""
+        with self._lock:
+            self._handle([])
+            yield
+        self._call_back()
+        self.drive()
+
+    # ---- with the lock held
+
+    def _handle(self, events: list[m.Event]) -> None:
+        """Give the scheduler all that is known, and perform what it decides."""
+        if self.error is not None or self.is_closed:
+            self._inbox.clear()
+            self._dropped.clear()
+            return
+        drops = len(self._dropped)  # first: a ref that was dropped by now was counted by something in the inbox
+        with contextlib.suppress(IndexError):
+            while True:
+                events.append(self._inbox.popleft())
+        gone = [self._dropped.popleft() for _ in range(drops)]
+        gone += unmap_ended()
+        if gone:
+            events.append(m.RefsDropped(time.monotonic(), KERNEL, tuple(gone)))
+        if not events:
+            return
+        try:
+            for instruction in self.scheduler.handle(events):
+                self._perform[type(instruction)](instruction)
+        except Exception as error:  # noqa: BLE001 - a bug of ours; everybody who waits must hear of it
+            self._break(error)
+        self.books.discard_stale()
+        self._tell_freed()
+
+    def _break(self, error: BaseException) -> None:
+        logger.critical("jray's engine broke.", exc_info=error)
+        self.error = InternalError(
+            f"jray's engine broke and can't go on: {type(error).__name__}: {error} "
+            "This is a bug in jray; the log has the traceback. Save your work, call jray.shutdown(), then jray.init()."
+        )
+        self._after += self._waiters.release_all()
+
+    def _start_worker(self, order: m.StartWorker) -> None:
+        self._listener.listen_to(self._pool.start(order.worker))
+
+    def _send_tasks(self, order: m.SendTasks) -> None:
+        runs = [self.books.run_message(task, attempt) for task, attempt in order.runs]
+        for run in runs:
+            self._show_arenas(order.worker, self.books.arenas_of(run))
+        self._send(order.worker, runs)
+
+    def _recall(self, order: m.RecallTasks) -> None:
+        self._send_on_control(order.worker, wire.Recall())
+
+    def _publish_report(self, order: m.PublishReport) -> None:
+        self._deliver(self.books.publish((order.worker, order.task, order.attempt)))
+
+    def _publish_failure(self, order: m.PublishFailure) -> None:
+        self._deliver(self.books.publish_failure(order.task, order.argument, order.reason))
+
+    def _deliver(self, objects: list[ObjectId]) -> None:
+        for object_id in objects:
+            self._after += self._waiters.deliver(object_id, failed=self.books.values[object_id].failed)
+
+    def _reply(self, order: m.ReplyToWait) -> None:
+        ask = self.books.asks.pop((order.worker, order.request), None)
+        if ask is None:
+            return
+        values = self.books.values
+        known = self.scheduler.references.objects
+        there = [
+            (o, values[o].to_wire() if o in values else lost_object(o).to_wire())
+            for o in dict.fromkeys(ask.objects)
+            if o in values or o not in known
+        ]
+        self._show_arenas(order.worker, [value[2][0] for _, value in there if value[2] is not None])
+        if not ask.on_control:
+            self._send(order.worker, [wire.Reply(order.request, tuple(there))])
+            return
+        for object_id, value in there:
+            self._send_on_control(order.worker, wire.ReplyPart(order.request, object_id, value))
+        self._send_on_control(order.worker, wire.ReplyEnd(order.request))
+
+    def _free(self, order: m.FreeObjects) -> None:
+        self.books.free(order.objects)
+
+    def _tell_freed(self) -> None:
+        freed, self.books.freed_offsets = self.books.freed_offsets, {}
+        for arena, offsets in freed.items():
+            if arena in self._pool.handles:
+                self._send(arena, [wire.Freed(tuple(offsets))])
+            elif not self.books.blocks_in[arena]:
+                self._pool.drop_arena(arena)
+
+    def _set_timer(self, order: m.SetTimer) -> None:
+        self._listener.set_timer(order.at)
+
+    def _warn(self, order: m.WarnUser) -> None:
+        self._after.append(lambda: self.sink.warn(order.text))
+
+    # A worker that is gone can't be sent anything. That is no error here: its end of file tells.
+
+    def _send(self, worker: WorkerId, messages: Sequence[Any]) -> None:
+        handle = self._pool.handles.get(worker)
+        if handle is None:
+            return
+        with contextlib.suppress(OSError):
+            if not handle.channel.send(messages):
+                self._listener.watch_for_room(handle.channel.socket.fileno())
+
+    def _send_on_control(self, worker: WorkerId, sent: Any) -> None:
+        handle = self._pool.handles.get(worker)
+        if handle is None:
+            return
+        with contextlib.suppress(OSError):
+            if not handle.control.send(sent):
+                self._listener.watch_for_room(handle.control.socket.fileno())
+
+    def _show_arenas(self, worker: WorkerId, arenas: Any) -> None:
+        handle = self._pool.handles.get(worker)
+        if handle is None:
+            return
+        for arena in arenas:
+            if arena == KERNEL and KERNEL not in self._pool.arenas:
+                self._pool.arenas[KERNEL] = os.dup(self.books.read_descriptor)
+            with contextlib.suppress(OSError):
+                if not self._pool.show_arena(handle, arena):
+                    self._listener.watch_for_room(handle.control.socket.fileno())
+
+    def _current_task(self, worker: WorkerId) -> tuple[str, int]:
+        """(name, origin) of what a worker runs now: for output that came through a pipe."""
+        record = self.scheduler.placement.workers.get(worker)
+        if record is None or record.lease is None:
+            return "", 0
+        task: TaskId = next(iter(record.lease.line))
+        body = self.books.bodies.get(task)
+        return (body.name, body.origin) if body is not None else ("", 0)
+
+    # ---- the IO thread
+
+    def _run(self) -> None:
+        while True:
+            ready = self._listener.poll()
+            if self.is_closed:
+                return
+            try:
+                self._turn(ready)
+            except Exception as error:  # noqa: BLE001 - the thread must not die without a word
+                with self._lock:
+                    self._break(error)
+                self._call_back()
+                return
+            if self.guard.is_postponed:
+                time.sleep(0.0005)  # the main thread is in the books now; let it get out
+                self.guard.deliver()
+
+    def _turn(self, ready: list[tuple[int, int]]) -> None:
+        with self._lock:
+            heard = self._listener.hear(ready, time.monotonic(), self._current_task)
+        for output in heard.outputs:  # before the results are published: what a task printed is seen before its result
+            self._show(output)
+        with self._lock:
+            for key, results in heard.reports:
+                self.books.stage(key, results)  # with their events: what is staged and not published is stale
+            self._handle(heard.events)
+            if self.error is None and not self.is_closed:
+                for handle, question in heard.questions:
+                    view = view_of(self.scheduler)
+                    told = wire.ResourcesTold(question.request, dict(view.total), dict(view.available))
+                    self._send_on_control(handle.worker, told)
+        self._call_back()
+        self.drive()
+
+    def _show(self, output: Any) -> None:
+        try:
+            self.sink.show(output)
+        except Exception:  # a closed stdout must not end the engine
+            logger.exception("The output of task %s could not be shown.", output.task)
+
+    def _call_back(self) -> None:
+        """Call, without the lock, what is to be called."""
+        while self._after:
+            with contextlib.suppress(IndexError):
+                self._after.pop(0)()
+
+    # ---- the end
+
+    def close(self) -> None:
+        """End all processes and let everybody go who waits."""
+        if self.is_closed:
+            return
+        with self._lock:
+            self.is_closed = True
+            self._after += self._waiters.release_all()
+        self._listener.wake()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        self._call_back()
+        self._listener.close()
+        self._pool.close()
+        self.books.close()
+        self.guard.uninstall()
+
+    def forget(self) -> None:
+        """In a fork of this process: the runtime belongs to the parent."""
+        if not self.is_closed:
+            self.is_closed = True
+            self._lock = threading.Lock()
+            self._listener.close()
+            self._pool.forget()
+
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def _forget_in_child() -> None:
+    for engine in _engines:
+        engine.forget()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,0 +1,142 @@
+"""What the engine hears: messages of workers and facts of the zygote become events.
+
+Runs in the IO thread, which alone reads. It changes the books (under the engine's lock) only by adding what came with a
+message; what that means is the scheduler's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from jray.runtime import wire
+from jray.runtime.core import messages as m
+from jray.runtime.engine.books import Books, ReportKey, TaskBody
+from jray.runtime.engine.sink import OutputText
+from jray.runtime.ids import TaskId
+from jray.runtime.pool.worker_pool import Handle
+from jray.runtime.store.objects import StoredValue
+
+
+class Heard:
+    """What one turn of the IO thread has brought in."""
+
+    __slots__ = ("events", "outputs", "questions", "reports")
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.events: list[m.Event] = []
+        self.reports: list[tuple[ReportKey, tuple[StoredValue, ...]]] = []  # what came with TaskFinished and TaskFailed
+        self.outputs: list[OutputText] = []
+        self.questions: list[tuple[Handle, wire.AskResources]] = []
+
+
+class Interpreter:
+    """Turns messages into events and notes what came with them."""
+
+    def __init__(self, books: Books) -> None:
+        """The books that bytes are noted in."""
+        self._books = books
+        self._readers: dict[type, Callable[[Heard, Handle, float, Any], None]] = {
+            wire.Done: self._done,
+            wire.Submit: self._submit,
+            wire.Put: self._put,
+            wire.Wait: self._wait,
+            wire.Abandon: _abandon,
+            wire.HandBack: _hand_back,
+            wire.Taken: _taken,
+            wire.Dropped: _dropped,
+            wire.Output: _output,
+            wire.AskResources: _ask_resources,
+        }
+
+    def read(self, heard: Heard, handle: Handle, at: float, messages: list[Any]) -> None:
+        """Take in what a worker sent.
+
+        Raises:
+            ProtocolError: a message that no worker may send.
+        """
+        for received in messages:
+            reader = self._readers.get(type(received))
+            if reader is None:
+                msg = f"Worker {handle.label} sent a {type(received).__name__}, which only the kernel may send."
+                raise wire.ProtocolError(msg)
+            reader(heard, handle, at, received)
+
+    def _done(self, heard: Heard, handle: Handle, at: float, done: wire.Done) -> None:
+        results = tuple(StoredValue.from_wire(result) for result in done.results)
+        worker, task, attempt = handle.worker, done.task, done.attempt
+        heard.reports.append(((worker, task, attempt), results))
+        if done.raised:
+            heard.events.append(m.TaskFailed(at, worker, task, attempt, done.took_s))
+        else:
+            failed = tuple(stored.failed for stored in results)
+            heard.events.append(
+                m.TaskFinished(at, worker, task, attempt, done.took_s, failed if any(failed) else (), done.contains)
+            )
+
+    def _submit(self, heard: Heard, handle: Handle, at: float, sent: wire.Submit) -> None:
+        self._books.bodies[sent.task] = TaskBody(
+            sent.name, sent.code, sent.payload, sent.needs, sent.num_returns, sent.shape, sent.depth, sent.origin
+        )
+        spec = m.TaskSpec(
+            sent.task,
+            sent.name,
+            sent.function,
+            sent.shape,
+            sent.needs,
+            sent.pins,
+            sent.num_returns,
+            sent.max_retries,
+            sent.depth,
+            sent.parent,
+            handle.worker,
+        )
+        heard.events.append(m.TaskSubmitted(at, spec))
+
+    def _put(self, heard: Heard, handle: Handle, at: float, put: wire.Put) -> None:
+        stored = StoredValue.from_wire(put.value)
+        self._books.count_block(stored)
+        self._books.values[put.object] = stored
+        heard.events.append(m.ObjectPut(at, put.object, handle.worker, put.contains))
+
+    def _wait(self, heard: Heard, handle: Handle, at: float, wait: wire.Wait) -> None:
+        self._books.asks[handle.worker, wait.request] = wait
+        heard.events.append(
+            m.WorkerWaits(
+                at,
+                handle.worker,
+                wait.task,
+                wait.attempt,
+                wait.request,
+                wait.objects,
+                wait.count,
+                wait.until_failure,
+                releases=not wait.on_control,
+            )
+        )
+
+
+def _abandon(heard: Heard, handle: Handle, at: float, abandon: wire.Abandon) -> None:
+    heard.events.append(m.WaitAbandoned(at, handle.worker, abandon.request))
+
+
+def _hand_back(heard: Heard, handle: Handle, at: float, back: wire.HandBack) -> None:
+    runs = tuple((TaskId(task), attempt) for task, attempt in back.runs)
+    heard.events.append(m.AttemptsHandedBack(at, handle.worker, runs))
+
+
+def _taken(heard: Heard, handle: Handle, at: float, taken: wire.Taken) -> None:
+    heard.events.append(m.RefsTaken(at, handle.worker, taken.objects))
+
+
+def _dropped(heard: Heard, handle: Handle, at: float, dropped: wire.Dropped) -> None:
+    heard.events.append(m.RefsDropped(at, handle.worker, dropped.objects))
+
+
+def _output(heard: Heard, handle: Handle, _at: float, output: wire.Output) -> None:
+    heard.outputs.append(OutputText(handle.label, handle.pid, output.name, output.origin, output.stream, output.text))
+
+
+def _ask_resources(heard: Heard, handle: Handle, _at: float, question: wire.AskResources) -> None:
+    heard.questions.append((handle, question))

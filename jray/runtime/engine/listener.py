@@ -1,0 +1,195 @@
+"""The ears of the engine: one epoll over all workers' lines and pipes, the zygote, a timer and a wake-up call."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+from collections.abc import Callable
+
+from jray.runtime import wire
+from jray.runtime.core import messages as m
+from jray.runtime.engine.books import Books
+from jray.runtime.engine.hearing import Heard, Interpreter
+from jray.runtime.engine.sink import OutputText
+from jray.runtime.ids import WorkerId
+from jray.runtime.pool.worker_pool import Handle, Pipe, WorkerPool, how_it_ended
+from jray.runtime.pool.zygote import Fact
+
+_MOST_STILLBORN = 3  # zygotes in a row that ended before any worker was born: then something is wrong with Python
+
+CurrentTask = Callable[[WorkerId], tuple[str, int]]
+
+
+class Listener:
+    """Waits, reads, and tells what was heard. The IO thread uses it; `wake` and the timer are for all."""
+
+    def __init__(self, pool: WorkerPool, books: Books) -> None:
+        """Listen to the pool's zygote; workers are added when they start."""
+        self._pool = pool
+        self._interpreter = Interpreter(books)
+        self._epoll = select.epoll()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._handles: dict[int, Handle] = {}  # by descriptor
+        self._timer: float | None = None
+        self._stillborn = 0
+        self._epoll.register(self._wake, select.EPOLLIN)
+        self._epoll.register(pool.zygote.descriptor, select.EPOLLIN)
+
+    def wake(self) -> None:
+        """Make `poll` return. Safe everywhere: in signal handlers, finalizers, any thread."""
+        with contextlib.suppress(OSError):  # closed
+            os.eventfd_write(self._wake, 1)
+
+    def set_timer(self, at: float) -> None:
+        """Report TimerFired at this time (time.monotonic)."""
+        self._timer = at
+        self.wake()
+
+    def poll(self) -> list[tuple[int, int]]:
+        """Wait until something can be heard: (descriptor, what) pairs."""
+        timeout_s = -1.0 if self._timer is None else max(0.0, self._timer - time.monotonic())
+        return self._epoll.poll(timeout_s)
+
+    def listen_to(self, handle: Handle) -> None:
+        """A worker was started."""
+        for descriptor in handle.descriptors():
+            self._handles[descriptor] = handle
+            self._epoll.register(descriptor, select.EPOLLIN)
+
+    def watch_for_room(self, descriptor: int) -> None:
+        """A socket was full: report when it takes more."""
+        with contextlib.suppress(OSError, ValueError):
+            self._epoll.modify(descriptor, select.EPOLLIN | select.EPOLLOUT)
+
+    # ---- with the engine's lock held
+
+    def hear(self, ready: list[tuple[int, int]], now: float, current_task: CurrentTask) -> Heard:
+        """Read everything that is ready."""
+        heard = Heard()
+        for descriptor, what in ready:
+            handle = self._handles.get(descriptor)
+            if handle is not None:
+                self._hear_worker(heard, handle, descriptor, what, now, current_task)
+            elif descriptor == self._wake:
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(self._wake)
+            elif descriptor == self._pool.zygote.descriptor:
+                self._hear_zygote(heard, now, current_task)
+        if self._timer is not None and now >= self._timer:
+            self._timer = None
+            heard.events.append(m.TimerFired(now))
+        return heard
+
+    def _hear_worker(  # noqa: PLR0917 - one call site
+        self, heard: Heard, handle: Handle, descriptor: int, what: int, now: float, current_task: CurrentTask
+    ) -> None:
+        for pipe in (handle.stdout, handle.stderr):
+            if descriptor == pipe.descriptor:
+                if not self._read_pipe(heard, handle, pipe, current_task) and what & select.EPOLLHUP:
+                    self._epoll.unregister(descriptor)  # the task closed it, or the worker is gone
+                return
+        if what & select.EPOLLOUT:
+            self._flush(handle, descriptor)
+        if descriptor == handle.control.socket.fileno():
+            if what & (select.EPOLLIN | select.EPOLLHUP):  # it never sends anything here: it is gone
+                self._give_up(handle, descriptor)
+        elif what & ~select.EPOLLOUT:
+            self._read_stream(heard, handle, now, current_task)
+
+    def _read_stream(self, heard: Heard, handle: Handle, now: float, current_task: CurrentTask) -> bool:
+        """Read once. False when the stream has ended, or talks nonsense."""
+        try:
+            messages = handle.channel.receive()
+            if messages:
+                if any(type(received) is wire.Done for received in messages):
+                    self._read_pipe(heard, handle, handle.stdout, current_task)
+                    self._read_pipe(heard, handle, handle.stderr, current_task)
+                self._interpreter.read(heard, handle, now, messages)
+                return True
+        except wire.ProtocolError as error:
+            heard.outputs.append(OutputText(handle.label, handle.pid, "", 0, "stderr", f"jray: {error}\n"))
+            messages = None
+        if messages is None:
+            self._give_up(handle, handle.channel.socket.fileno())
+        return False
+
+    def _read_pipe(self, heard: Heard, handle: Handle, pipe: Pipe, current_task: CurrentTask) -> bool:
+        text = pipe.read()
+        if text:
+            name, origin = current_task(handle.worker)
+            heard.outputs.append(OutputText(handle.label, handle.pid, name, origin, pipe.stream, text))
+        return bool(text)
+
+    def _flush(self, handle: Handle, descriptor: int) -> None:
+        is_control = descriptor == handle.control.socket.fileno()
+        with contextlib.suppress(OSError):  # it is gone; its end of file will tell
+            if handle.control.flush() if is_control else handle.channel.flush():
+                self._epoll.modify(descriptor, select.EPOLLIN)
+
+    def _give_up(self, handle: Handle, descriptor: int) -> None:
+        """It broke off the line. How it ended is told by the zygote; if it has not ended, it must."""
+        self._handles.pop(descriptor, None)
+        with contextlib.suppress(OSError, ValueError):
+            self._epoll.unregister(descriptor)
+        handle.is_doomed = True
+        if handle.pid:
+            self._pool.zygote.kill(handle.pid)
+
+    def _hear_zygote(self, heard: Heard, now: float, current_task: CurrentTask) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                fact = self._pool.zygote.hear()
+                if fact is None:
+                    self._zygote_lost(heard, now, current_task)
+                    return
+                self._hear_fact(heard, fact, now, current_task)
+
+    def _hear_fact(self, heard: Heard, fact: Fact, now: float, current_task: CurrentTask) -> None:
+        handle = self._pool.handles.get(fact.worker)
+        if handle is None:
+            return
+        if fact.kind == "born":
+            self._stillborn = 0
+            handle.pid = fact.pid
+            if handle.is_doomed:
+                self._pool.zygote.kill(fact.pid)
+            return
+        if fact.kind == "died":
+            reason = how_it_ended(handle.label, fact.status)
+        else:
+            reason = f"worker {handle.label} could not be started ({os.strerror(fact.status)})"
+        self._lost(heard, handle, reason, now, current_task)
+
+    def _lost(self, heard: Heard, handle: Handle, reason: str, now: float, current_task: CurrentTask) -> None:
+        while self._read_stream(heard, handle, now, current_task):
+            pass  # what it said before it died still counts
+        for pipe in (handle.stdout, handle.stderr):
+            while self._read_pipe(heard, handle, pipe, current_task):
+                pass
+        for descriptor in handle.descriptors():
+            self._handles.pop(descriptor, None)
+            with contextlib.suppress(OSError, ValueError):
+                self._epoll.unregister(descriptor)
+        self._pool.remove(handle.worker)
+        heard.events.append(m.WorkerLost(now, handle.worker, reason))
+
+    def _zygote_lost(self, heard: Heard, now: float, current_task: CurrentTask) -> None:
+        """All workers went with it. Their tasks are theirs to retry; the next worker needs a new zygote."""
+        self._stillborn += 1
+        if self._stillborn > _MOST_STILLBORN:
+            msg = f"{_MOST_STILLBORN} zygotes in a row ended before a worker was born; see what they wrote to stderr"
+            raise RuntimeError(msg)
+        pid = self._pool.zygote.pid
+        self._epoll.unregister(self._pool.zygote.descriptor)
+        for handle in list(self._pool.handles.values()):
+            reason = f"worker {handle.label} went with the process that starts workers (pid {pid}), which ended"
+            self._lost(heard, handle, reason, now, current_task)
+        self._pool.replace_zygote()
+        self._epoll.register(self._pool.zygote.descriptor, select.EPOLLIN)
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._epoll.close()
+        os.close(self._wake)

@@ -1,0 +1,147 @@
+"""ObjectRef: the handle that keeps an object alive.
+
+A ref knows its id and its owner: the runtime of this process, which counts it. Pickling a ref notes its id in the list
+of the value being packed; unpickling one asks the runtime of the process for a counted ref.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Any, Generic, Protocol, TypeVar
+
+from jray.runtime.ids import ObjectId, TaskId, task_of, to_hex
+from jray.runtime.interrupts import shielded
+
+_T = TypeVar("_T")
+
+
+class RefOwner(Protocol):
+    """Who counts refs. All methods are safe from any thread; `release` also from a finalizer."""
+
+    def retain(self, object_id: ObjectId) -> None:
+        """One ref more will exist in this process."""
+
+    def release(self, object_id: ObjectId) -> None:
+        """One ref less exists. Only appends to a queue."""
+
+    def future(self, ref: ObjectRef[Any]) -> Future[Any]:
+        """The value, when it is there."""
+
+
+class ObjectRef(Generic[_T]):
+    """A reference to a result that may not be there yet. `jray.get(ref)` gives the value.
+
+    It can be given to other tasks as an argument (they receive the value), put into other objects, compared, hashed
+    and awaited. As long as any ref to it exists, the object is kept.
+    """
+
+    __slots__ = ("__weakref__", "_id", "_owner")
+
+    def __init__(self, object_id: ObjectId, owner: RefOwner) -> None:
+        """For the runtime: the owner has already counted this ref."""
+        self._id = object_id
+        self._owner = owner
+
+    @shielded
+    def __del__(self) -> None:
+        """Only append to a queue: finalizers run at any moment, also inside our own code."""
+        self._owner.release(self._id)
+
+    def __repr__(self) -> str:
+        """As in Ray: the class and the id."""
+        return f"ObjectRef({to_hex(self._id)})"
+
+    def __hash__(self) -> int:
+        """Equal refs have equal hashes."""
+        return hash(self._id)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both name the same object."""
+        return isinstance(other, ObjectRef) and other._id == self._id
+
+    def __copy__(self) -> ObjectRef[_T]:
+        """A ref is immutable: its copy is itself."""
+        return self
+
+    def __deepcopy__(self, memo: object) -> ObjectRef[_T]:
+        """A ref is immutable: its copy is itself."""
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Note the id in the value that is being packed, so that it keeps the object alive."""
+        refs = getattr(_packing, "refs", None)
+        if refs is None:  # pickled by somebody else's pickle: we can't know for how long. Ray pins it for ever, too
+            _pinned_for_ever.add(self)
+        else:
+            refs.append(self._id)
+        return _restore, (self._id,)
+
+    def hex(self) -> str:
+        """The id as hexadecimal digits."""
+        return to_hex(self._id)
+
+    def binary(self) -> bytes:
+        """The id as bytes."""
+        return bytes.fromhex(to_hex(self._id))
+
+    def is_nil(self) -> bool:
+        """Always False: jray makes no nil refs."""
+        return False
+
+    def task_id(self) -> TaskId:
+        """The id of the task whose result this is."""
+        return task_of(self._id)
+
+    def future(self) -> Future[_T]:
+        """A concurrent.futures.Future of the value. Cancelling it does not cancel the task."""
+        return self._owner.future(self)
+
+    def as_future(self) -> asyncio.Future[_T]:
+        """An asyncio future of the value, in the running loop. Cancelling it does not cancel the task."""
+        return asyncio.wrap_future(self.future())
+
+    def __await__(self) -> Generator[Any, None, _T]:
+        """`await ref` gives the value, or raises the task's error."""
+        return self.as_future().__await__()
+
+
+_packing = threading.local()
+_pinned_for_ever: set[ObjectRef[Any]] = set()
+_owner_of_process: RefOwner | None = None
+
+
+@contextmanager
+def collecting_refs() -> Iterator[list[ObjectId]]:
+    """While a value is packed in this thread: the ids of the refs inside it."""
+    before = getattr(_packing, "refs", None)
+    refs: list[ObjectId] = []
+    _packing.refs = refs
+    try:
+        yield refs
+    finally:
+        _packing.refs = before
+
+
+def set_owner(owner: RefOwner | None) -> None:
+    """Say who counts the refs that are unpickled in this process."""
+    global _owner_of_process  # noqa: PLW0603 - there is one runtime in a process
+    _owner_of_process = owner
+    if owner is None:
+        _pinned_for_ever.clear()
+
+
+@shielded
+def _restore(object_id: ObjectId) -> ObjectRef[Any]:
+    owner = _owner_of_process
+    if owner is None:
+        msg = (
+            f"The reference {to_hex(object_id)} could not be loaded. No jray runtime is running in this process. "
+            "Call jray.init() first; references do not outlive the runtime that made them."
+        )
+        raise RuntimeError(msg)
+    owner.retain(object_id)  # first: an interrupt in between then costs memory, not the object
+    return ObjectRef(object_id, owner)

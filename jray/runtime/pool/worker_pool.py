@@ -1,0 +1,173 @@
+"""The worker processes, as the kernel sees them: their lines, pipes, arenas, and how they ended."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from jray.runtime.ids import WorkerId
+from jray.runtime.pool.zygote import Zygote
+from jray.runtime.store.arena import make_memory, reopen_read_only
+from jray.runtime.wire import ArenaGone, ArenaShown, Channel, ControlLane
+
+_PIPE_READ_BYTES = 64 * 1024
+_PIPE_READS = 64  # at most so many in a row: a flood must not keep the engine from its work
+
+
+class Pipe:
+    """Our end of a worker's descriptor 1 or 2: what C code and child processes write."""
+
+    __slots__ = ("_decoder", "descriptor", "stream")
+
+    def __init__(self, stream: str, descriptor: int) -> None:
+        """`stream` is "stdout" or "stderr"."""
+        os.set_blocking(descriptor, False)
+        self.stream, self.descriptor = stream, descriptor
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def read(self) -> str:
+        """What was written since the last look; empty when nothing is there."""
+        parts = []
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(_PIPE_READS):
+                part = os.read(self.descriptor, _PIPE_READ_BYTES)
+                if not part:
+                    break
+                parts.append(self._decoder.decode(part))
+        return "".join(parts)
+
+    def close(self) -> None:
+        """Close our end."""
+        os.close(self.descriptor)
+
+
+@dataclass(slots=True, eq=False)
+class Handle:
+    """One worker process."""
+
+    worker: WorkerId
+    channel: Channel
+    control: ControlLane
+    stdout: Pipe
+    stderr: Pipe
+    pid: int = 0  # 0 until the zygote has told
+    is_doomed: bool = False  # it broke off the line: kill it as soon as its pid is known
+    shown: set[WorkerId] = field(default_factory=set)  # arenas that it can read
+
+    @property
+    def label(self) -> str:
+        """How messages call it."""
+        return f"w{self.worker} (pid {self.pid})" if self.pid else f"w{self.worker}"
+
+    def descriptors(self) -> Iterator[int]:
+        """All that the engine must listen to."""
+        yield self.channel.socket.fileno()
+        yield self.control.socket.fileno()
+        yield self.stdout.descriptor
+        yield self.stderr.descriptor
+
+    def close(self) -> None:
+        """Close our ends."""
+        self.channel.socket.close()
+        self.control.socket.close()
+        self.stdout.close()
+        self.stderr.close()
+
+
+class WorkerPool:
+    """Starts workers and remembers their arenas. The engine's lock guards it."""
+
+    def __init__(self) -> None:
+        """Start the zygote."""
+        self.zygote = Zygote()
+        self.handles: dict[WorkerId, Handle] = {}  # the living
+        self.arenas: dict[WorkerId, int] = {}  # read-only descriptors, also of workers that are gone
+
+    def start(self, worker: WorkerId) -> Handle:
+        """Order a worker process. It can be sent messages at once."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        our_control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        stdout, their_stdout = os.pipe2(os.O_CLOEXEC)
+        stderr, their_stderr = os.pipe2(os.O_CLOEXEC)
+        memory = make_memory(f"jray-w{worker}")
+        self.arenas[worker] = reopen_read_only(memory)
+        given = [theirs.fileno(), their_control.fileno(), memory, their_stdout, their_stderr]
+        try:
+            self.zygote.fork(worker, given)
+        finally:
+            theirs.close()
+            their_control.close()
+            for descriptor in given[2:]:
+                os.close(descriptor)
+        handle = Handle(worker, Channel(ours), ControlLane(our_control), Pipe("stdout", stdout), Pipe("stderr", stderr))
+        handle.shown.add(worker)
+        self.handles[worker] = handle
+        return handle
+
+    def show_arena(self, handle: Handle, arena: WorkerId) -> bool:
+        """Make sure that a worker can read an arena. False when the packet has to wait for room."""
+        if arena in handle.shown:
+            return True
+        handle.shown.add(arena)
+        return handle.control.send(ArenaShown(arena), [self.arenas[arena]])
+
+    def remove(self, worker: WorkerId) -> None:
+        """It is gone. Its arena stays: results outlive workers."""
+        handle = self.handles.pop(worker, None)
+        if handle is not None:
+            handle.close()
+
+    def drop_arena(self, arena: WorkerId) -> None:
+        """Nothing lies in it any more, and its worker is gone."""
+        descriptor = self.arenas.pop(arena, None)
+        if descriptor is None:
+            return
+        os.close(descriptor)
+        for handle in self.handles.values():
+            if arena in handle.shown:
+                handle.shown.discard(arena)
+                with contextlib.suppress(OSError):  # it is gone as well; its end of file will tell
+                    handle.control.send(ArenaGone(arena))
+
+    def replace_zygote(self) -> None:
+        """The zygote is gone, and with it all workers: start another."""
+        self.zygote.close()
+        self.zygote = Zygote()
+
+    def close(self) -> None:
+        """End all processes and forget all memory."""
+        self.zygote.close()
+        for worker in list(self.handles):
+            self.remove(worker)
+        for arena in list(self.arenas):
+            self.drop_arena(arena)
+
+    def forget(self) -> None:
+        """In a fork of the kernel: let go of everything without ending it."""
+        self.zygote.forget()
+        for worker in list(self.handles):
+            self.remove(worker)
+
+
+def how_it_ended(label: str, status: int) -> str:
+    """In words, from the status that waitpid gave."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
+        return f"worker {label} was killed by {name}{_HINTS.get(number, '')}"
+    return f"worker {label} ended with exit code {os.waitstatus_to_exitcode(status)} (os._exit, or a C library's exit)"
+
+
+_HINTS: dict[int, str] = {
+    signal.SIGKILL: " (often the system's out-of-memory killer: look at `dmesg`, and at the memory the task takes)",
+    signal.SIGSEGV: " (a crash in compiled code: a C extension that the task uses)",
+    signal.SIGBUS: " (memory that could not be had: a full disk or memory limit behind a mapped file)",
+    signal.SIGABRT: " (compiled code gave up: its last words are on stderr)",
+    signal.SIGILL: " (compiled code for another processor)",
+    signal.SIGFPE: " (a division by zero in compiled code)",
+}

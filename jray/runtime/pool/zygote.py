@@ -1,0 +1,107 @@
+"""Starts the zygote and speaks with it. The program that it runs is worker/zygote_main.py."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import marshal
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jray.runtime.ids import WorkerId
+
+_ALWAYS = ("cloudpickle", "numpy")
+_IF_USED = ("pyarrow", "pandas", "scipy", "sklearn")  # slow imports that start no threads, when the kernel has them
+_PACKET_BYTES = 4096
+_END_S = 5.0
+
+# The path comes as data: jray must be importable there in whatever way it is here.
+_PROGRAM = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv.pop(1)); "
+    "from jray.runtime.worker.zygote_main import start; start(sys.argv[1:])"
+)
+
+
+class Fact(NamedTuple):
+    """What the zygote tells: a worker was "born", "unborn" (fork failed: status is the errno) or has "died"."""
+
+    kind: str
+    worker: WorkerId
+    pid: int
+    status: int
+
+
+class Zygote:
+    """The parent of all workers. Used by the engine's threads, one at a time."""
+
+    def __init__(self) -> None:
+        """Start the process. It need not be up before the first order: orders wait in the socket."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        preload = [*_ALWAYS, *(name for name in _IF_USED if name in sys.modules)]
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), str(theirs.fileno()), *preload],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=_environment(),
+            )
+        self._line = ours
+        self.descriptor = ours.fileno()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def fork(self, worker: WorkerId, descriptors: Sequence[int]) -> None:
+        """Order a worker that owns these descriptors.
+
+        Raises:
+            OSError: the zygote is gone.
+        """
+        socket.send_fds(self._line, [marshal.dumps(("fork", worker))], descriptors)
+
+    def kill(self, pid: int) -> None:
+        """Kill a worker and what it started."""
+        with contextlib.suppress(OSError):
+            self._line.send(marshal.dumps(("kill", pid)))
+
+    def hear(self) -> Fact | None:
+        """The next fact; None when the zygote is gone.
+
+        Raises:
+            BlockingIOError: there is none now.
+        """
+        try:
+            packet = self._line.recv(_PACKET_BYTES, socket.MSG_DONTWAIT)
+        except ConnectionError:
+            return None
+        return Fact(*marshal.loads(packet)) if packet else None
+
+    def close(self) -> None:
+        """End it and all workers; returns when it is gone."""
+        self._line.close()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:  # stopped, or deep in an import
+            self._process.kill()
+            self._process.wait()
+
+    def forget(self) -> None:
+        """In a fork of the kernel: close our copy of the line, so that the zygote still notices the kernel's end."""
+        self._line.close()
+
+
+def _environment() -> dict[str, str]:
+    """One BLAS thread for each worker, and no threads in the zygote: it must be safe to fork."""
+    environment = dict(os.environ)
+    environment.setdefault("OPENBLAS_NUM_THREADS", "1")
+    environment.setdefault("OMP_NUM_THREADS", "1")
+    environment.setdefault("MKL_NUM_THREADS", "1")
+    environment.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
+    return environment

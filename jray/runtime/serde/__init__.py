@@ -1,0 +1,1 @@
+"""Values, code and errors to bytes and back."""

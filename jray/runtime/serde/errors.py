@@ -1,0 +1,190 @@
+"""Exceptions across the border: packed in the worker, raised again here as TaskError and as their own class.
+
+Frames travel as rows (file, line, function), not as text: the process that shows them may know the source of a
+notebook cell that the worker doesn't.
+"""
+
+from __future__ import annotations
+
+import linecache
+import pickle
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from jray.exceptions import JrayError, TaskError
+
+_OURS = str(Path(__file__).parents[2])  # the jray package: its frames are not the user's business
+_RAISED = "raised"
+_READY = "ready"
+
+Row = tuple[str, int, str]  # file, line, function
+Link = tuple[str, str, tuple[Row, ...]]  # how it is linked to the next one, the exception in a line, its frames
+
+
+class Raised:
+    """Returned by a task in place of one of its results: that result alone is this error."""
+
+    def __init__(self, error: BaseException) -> None:
+        """The error that `get` of the result raises."""
+        self.error = error
+
+
+def pack_error(error: BaseException, *, task: str, worker: str) -> bytes:
+    """An exception that a task raised, with its chain and frames. Never fails: what can't travel is told in words."""
+    if isinstance(error, TaskError):  # a nested task's error passes through with its own cause
+        cause, inner = error.cause, error.remote_traceback
+    else:
+        cause, inner = error, ""
+    summary = "".join(traceback.format_exception_only(cause or error)).strip()
+    return pickle.dumps((_RAISED, task, worker, summary, _pack_cause(cause), tuple(_chain(error)), inner), 5)
+
+
+def pack_own_error(error: JrayError) -> bytes:
+    """An error of jray's own (a crashed worker): made here, raised as it is."""
+    return pickle.dumps((_READY, type(error), str(error)), 5)
+
+
+def unpack_error(packed: bytes, via: tuple[str, ...] = ()) -> JrayError:
+    """The exception to raise. `via` names the tasks that could not run because of it, the first one first."""
+    kind, *fields = pickle.loads(packed)
+    if kind == _READY:
+        make, text = fields
+        return make(text + _via(via))  # type: ignore[no-any-return]
+    task, worker, summary, cause_bytes, chain, inner = fields
+    cause = _unpack_cause(cause_bytes)
+    remote = _format(chain)
+    text = f"Task {task} failed in worker {worker}: {summary}{_via(via)}\n\nTraceback in the worker:\n{remote}" + (
+        f"\n\nWhich came from a nested task:\n{inner}" if inner else ""
+    )
+    return _dual(cause, task=task, remote=remote, text=text)
+
+
+def _via(via: tuple[str, ...]) -> str:
+    if not via:
+        return ""
+    return f"\nTask {via[-1]} did not run: an argument of it could not be computed" + (
+        f" (through {', '.join(via[:-1])})." if via[:-1] else "."
+    )
+
+
+# ---- the cause
+
+
+def _pack_cause(cause: BaseException | None) -> bytes | None:
+    """Only what has been seen to load again is sent."""
+    import cloudpickle
+
+    if cause is None:
+        return None
+    for attempt in (cause, _Rebuilt(cause)):
+        try:
+            packed: bytes = cloudpickle.dumps(attempt, 5)
+            pickle.loads(packed)
+        except Exception:  # noqa: BLE001, S112 - anything may go wrong in a user's exception
+            continue
+        return packed
+    return None
+
+
+def _unpack_cause(packed: bytes | None) -> BaseException | None:
+    if packed is None:
+        return None
+    try:
+        cause = pickle.loads(packed)
+    except Exception:  # noqa: BLE001 - its text is still shown
+        return None
+    return cause if isinstance(cause, BaseException) else None
+
+
+class _Rebuilt:
+    """An exception whose own __init__ can't take its args back: made without it."""
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        error = self._error
+        return _rebuild, (type(error), error.args, dict(vars(error)))
+
+
+def _rebuild(make: type[BaseException], args: tuple[object, ...], attributes: dict[str, object]) -> BaseException:
+    error = make.__new__(make, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
+
+
+def _dual(cause: BaseException | None, *, task: str, remote: str, text: str) -> TaskError:
+    """An error that is a TaskError and of the cause's class at once."""
+    kind: type[TaskError] = TaskError
+    if cause is not None and not isinstance(cause, TaskError):
+        make = type(cause)
+        try:
+            kind = type(f"TaskError({make.__name__})", (TaskError, make), {"__module__": "jray.exceptions"})
+            error = kind.__new__(kind, *cause.args)
+        except Exception:  # noqa: BLE001 - a class that can't be subclassed: TaskError alone
+            kind = TaskError
+            error = TaskError()
+    else:
+        error = TaskError()
+    error.args = cause.args if cause is not None else ()
+    if cause is not None:
+        error.__dict__.update({k: v for k, v in vars(cause).items() if k != "__notes__"})
+    error.cause, error.task, error.remote_traceback, error._text = cause, task, remote, text  # noqa: SLF001
+    return error
+
+
+# ---- the frames
+
+
+def _chain(error: BaseException) -> Iterator[Link]:
+    """The exception and what it came from, outermost last, as Python prints them."""
+    links: list[tuple[str, BaseException]] = []
+    seen: set[int] = set()
+    current: BaseException | None = error
+    relation = ""
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        links.append((relation, current))
+        if current.__cause__ is not None:
+            relation, current = "cause", current.__cause__
+        else:
+            relation, current = "context", None if current.__suppress_context__ else current.__context__
+    for position in range(len(links) - 1, -1, -1):
+        link_to_next, link = links[position]
+        text = "".join(traceback.format_exception_only(_original(link))).strip()
+        yield link_to_next, text, tuple(_rows(link.__traceback__))
+
+
+def _original(error: BaseException) -> BaseException:
+    return error.cause if isinstance(error, TaskError) and error.cause is not None else error
+
+
+def _rows(frames: TracebackType | None) -> Iterator[Row]:
+    for frame, line in traceback.walk_tb(frames):
+        code = frame.f_code
+        if not code.co_filename.startswith(_OURS):
+            yield code.co_filename, line, getattr(code, "co_qualname", code.co_name)
+
+
+_LINKS = {
+    "cause": "\nThe above exception was the direct cause of the following exception:\n",
+    "context": "\nDuring handling of the above exception, another exception occurred:\n",
+}
+
+
+def _format(chain: tuple[Link, ...]) -> str:
+    lines: list[str] = []
+    for relation, text, rows in chain:
+        for file, line, function in rows:
+            lines.append(f'  File "{file}", line {line}, in {function}')
+            source = linecache.getline(file, line).strip()
+            if source:
+                lines.append(f"    {source}")
+        lines.append(text)
+        if relation:
+            lines.append(_LINKS[relation])
+    return "\n".join(lines)

@@ -1,0 +1,89 @@
+"""Values to bytes and back: pickle protocol 5, large buffers out of band.
+
+The C pickler goes first, because it is five times as fast; cloudpickle does what only it can (functions, lambdas and
+classes of `__main__`). A pickle that names `__main__` was made by reference to a module that workers do not have.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from jray.runtime.ids import ObjectId
+from jray.runtime.object_ref import collecting_refs
+from jray.runtime.serde.unpicklable import NotPicklable, explain_unpicklable
+
+OUT_OF_BAND_BYTES = 64 * 1024  # buffers of this size and more go through shared memory
+_ATOMS = frozenset({type(None), bool, int, float})
+
+
+class Packed(NamedTuple):
+    """A value as bytes: the pickle, its large buffers, and the refs inside it."""
+
+    head: bytes
+    buffers: tuple[memoryview, ...]
+    refs: tuple[ObjectId, ...]
+
+
+def pack(value: object, what: str) -> Packed:
+    """Pickle a value. Buffers are not copied: they belong to the value.
+
+    Args:
+        value: anything.
+        what: how a message calls it ("argument 'x' of f").
+
+    Raises:
+        TypeError: it can't be pickled; the message names the part that can't, and the path to it.
+    """
+    if type(value) in _ATOMS:
+        return Packed(pickle.dumps(value, 5), (), ())
+    buffers: list[memoryview] = []
+
+    def keep_large(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < OUT_OF_BAND_BYTES:
+            return True  # in band
+        buffers.append(raw)
+        return False
+
+    with collecting_refs() as refs:
+        head = _dumps_fast(value, keep_large)
+        if head is None:
+            buffers.clear()
+            refs.clear()
+            head = _dumps_any(value, keep_large, what)
+    return Packed(head, tuple(buffers), tuple(dict.fromkeys(refs)))
+
+
+def unpack(head: bytes | memoryview, buffers: Iterable[memoryview]) -> Any:
+    """The value again. Buffers are used in place: arrays are views of them."""
+    return pickle.loads(head, buffers=buffers)
+
+
+def _dumps_fast(value: object, keep_large: Callable[[pickle.PickleBuffer], bool]) -> bytes | None:
+    cloudpickle = _loaded_cloudpickle()
+    if cloudpickle is not None and cloudpickle.list_registry_pickle_by_value():
+        return None  # the user wants some modules by value: only cloudpickle can
+    try:
+        head = pickle.dumps(value, 5, buffer_callback=keep_large)
+    except Exception:  # noqa: BLE001 - anything may go wrong in a user's __reduce__; cloudpickle tells it again
+        return None
+    return None if b"__main__" in head or b"__mp_main__" in head else head
+
+
+def _loaded_cloudpickle() -> Any:
+    import sys
+
+    return sys.modules.get("cloudpickle")
+
+
+def _dumps_any(value: object, keep_large: Callable[[pickle.PickleBuffer], bool], what: str) -> bytes:
+    import cloudpickle
+
+    try:
+        return cloudpickle.dumps(value, 5, buffer_callback=keep_large)  # type: ignore[no-any-return]
+    except NotPicklable:
+        raise
+    except Exception as error:
+        raise NotPicklable(explain_unpicklable(value, what, error)) from error

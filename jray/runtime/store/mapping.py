@@ -1,0 +1,77 @@
+"""Copy-on-write views of blocks, and how their end is noticed.
+
+A view is mapped private and writable from a descriptor that can't be written: reading shares the pages, writing copies
+them for this process alone. The mapping lives as long as the last array, slice or table that uses it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from collections import deque
+from typing import Any
+
+from jray.exceptions import ObjectStoreFullError
+from jray.runtime.ids import ObjectId
+from jray.runtime.interrupts import shielded
+
+_NORESERVE = 0x4000  # Linux: promise no swap for pages that may never be copied
+_FAILED = ctypes.c_void_p(-1).value
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+
+ended: deque[tuple[int, int, ObjectId]] = deque()
+"""Mappings whose last user is gone: (address, length, object). Finalizers only append; `unmap_ended` does the rest."""
+
+
+class _Mapped:
+    """Owns one mapping; numpy and all views made from it keep it alive.
+
+    Not an array itself: numpy collapses chains of arrays, and a finalizer of one fires while views of it live.
+    """
+
+    __slots__ = ("__array_interface__", "_address", "_length", "_object_id")
+
+    def __init__(self, address: int, length: int, object_id: ObjectId) -> None:
+        self._address, self._length, self._object_id = address, length, object_id
+        self.__array_interface__ = {"data": (address, False), "shape": (length,), "typestr": "|u1", "version": 3}
+
+    @shielded
+    def __del__(self) -> None:
+        ended.append((self._address, self._length, self._object_id))
+
+
+@shielded
+def map_private(descriptor: int, offset: int, length: int, object_id: ObjectId) -> memoryview[Any]:
+    """A private, writable view of a range. The caller has already counted it as a ref of the object.
+
+    Raises:
+        ObjectStoreFullError: the system refuses another mapping.
+    """
+    import numpy as np
+
+    protection = mmap.PROT_READ | mmap.PROT_WRITE
+    address = _libc.mmap(None, length, protection, mmap.MAP_PRIVATE | _NORESERVE, descriptor, offset)
+    if address is None or address == _FAILED:
+        why = os.strerror(ctypes.get_errno())
+        msg = (
+            f"A value of {length:,} bytes could not be mapped. The system said: {why}. "
+            "Drop arrays that you got from jray.get and no longer need, or raise vm.max_map_count."
+        )
+        raise ObjectStoreFullError(msg)
+    return memoryview(np.asarray(_Mapped(address, length, object_id)).data)
+
+
+@shielded
+def unmap_ended() -> list[ObjectId]:
+    """Unmap what nobody uses any more; the objects whose views these were, once for each view."""
+    objects = []
+    while ended:
+        address, length, object_id = ended.popleft()
+        _libc.munmap(address, length)
+        objects.append(object_id)
+    return objects

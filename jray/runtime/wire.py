@@ -1,0 +1,392 @@
+"""Messages between the kernel and its workers, bytes <-> message, and the channel they go through.
+
+A frame is a length (4 bytes, little endian) and a marshalled list of plain tuples; one frame carries many messages, one
+read many frames. Marshal is the fastest that plain tuples can have (0.06 microseconds a message each way); both ends
+run the same Python, since workers are forks of a child of the kernel. What does not decode is a ProtocolError, and the
+worker that sent it is replaced.
+"""
+
+from __future__ import annotations
+
+import marshal
+import socket
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+from jray.runtime.ids import ObjectId, Shape, TaskId, WorkerId, message
+
+Wire: TypeAlias = tuple[Any, ...]  # a StoredValue as plain tuples
+Parcel: TypeAlias = bytes | int  # packed code or arguments: the bytes, or the object id of what was put into the store
+
+_LENGTH_BYTES = 4
+_LARGEST_FRAME = 1 << 30
+_READ_BYTES = 256 * 1024
+
+
+class ProtocolError(Exception):
+    """The other end said something that makes no sense."""
+
+
+# ---- to a worker ------------------------------------------------------------------------------------------------
+
+
+@message
+class Run:
+    """Run an attempt."""
+
+    task: TaskId
+    attempt: int
+    name: str
+    code: Wire
+    code_id: int  # of the parked object that the code is, 0 when it came inline
+    payload: Wire | None  # None: no arguments
+    payload_id: int
+    arguments: tuple[tuple[ObjectId, Wire], ...]  # values of its top-level refs
+    num_returns: int
+    shape: Shape
+    depth: int
+    origin: int
+
+
+@message
+class Reply:
+    """A wait is over: these of its objects are there."""
+
+    request: int
+    values: tuple[tuple[ObjectId, Wire], ...]
+
+
+@message
+class Freed:
+    """Blocks of the worker's own arena that nobody uses any more."""
+
+    offsets: tuple[int, ...]
+
+
+# ---- to a worker, on its control lane (read by a thread of its own, also while user code runs) --------------------
+
+
+@message
+class ArenaShown:
+    """A descriptor comes with this packet: the arena of another process, to read."""
+
+    arena: WorkerId
+
+
+@message
+class ArenaGone:
+    """Nothing lies in that arena any more: close the descriptor."""
+
+    arena: WorkerId
+
+
+@message
+class Recall:
+    """Hand back what has not been started."""
+
+
+@message
+class ReplyPart:
+    """One object for a waiting thread that is not the main thread."""
+
+    request: int
+    object: ObjectId
+    value: Wire
+
+
+@message
+class ReplyEnd:
+    """That was all of it."""
+
+    request: int
+
+
+@message
+class ResourcesTold:
+    """The answer to AskResources."""
+
+    request: int
+    total: dict[str, float]
+    available: dict[str, float]
+
+
+# ---- from a worker ----------------------------------------------------------------------------------------------
+
+
+@message
+class Done:
+    """An attempt has ended. `raised`: the one result in `results` is the error of all."""
+
+    task: TaskId
+    attempt: int
+    raised: bool
+    took_s: float
+    results: tuple[Wire, ...]
+    contains: tuple[tuple[ObjectId, ...], ...]  # empty when no result contains a ref
+
+
+@message
+class Submit:
+    """A task calls `.remote()`."""
+
+    task: TaskId
+    name: str
+    function: str
+    shape: Shape
+    needs: tuple[ObjectId, ...]
+    pins: tuple[ObjectId, ...]
+    num_returns: int
+    max_retries: int
+    depth: int
+    parent: TaskId
+    origin: int
+    code: Parcel
+    payload: Parcel
+
+
+@message
+class Put:
+    """A task calls `put`, or parks a large argument."""
+
+    object: ObjectId
+    value: Wire
+    contains: tuple[ObjectId, ...]
+
+
+@message
+class Wait:
+    """A thread waits. `on_control`: the reply goes to the control lane, because the main thread runs on."""
+
+    task: TaskId
+    attempt: int
+    request: int
+    objects: tuple[ObjectId, ...]
+    count: int
+    until_failure: bool
+    on_control: bool
+
+
+@message
+class Abandon:
+    """The time-out of a wait is over."""
+
+    request: int
+
+
+@message
+class HandBack:
+    """Attempts that were not started."""
+
+    runs: tuple[tuple[TaskId, int], ...]
+
+
+@message
+class Taken:
+    """The worker holds these objects now."""
+
+    objects: tuple[ObjectId, ...]
+
+
+@message
+class Dropped:
+    """It no longer does."""
+
+    objects: tuple[ObjectId, ...]
+
+
+@message
+class Output:
+    """Text that a task wrote."""
+
+    task: TaskId
+    name: str
+    origin: int
+    stream: str  # "stdout", "stderr", or "result": the last expression of a cell
+    text: str
+
+
+@message
+class AskResources:
+    """What is there, and what is free? Answered on the control lane."""
+
+    request: int
+
+
+# ---- bytes <-> messages -----------------------------------------------------------------------------------------
+
+_KINDS: tuple[type, ...] = (
+    Run,
+    Reply,
+    Freed,
+    ArenaShown,
+    ArenaGone,
+    Recall,
+    ReplyPart,
+    ReplyEnd,
+    ResourcesTold,
+    Done,
+    Submit,
+    Put,
+    Wait,
+    Abandon,
+    HandBack,
+    Taken,
+    Dropped,
+    Output,
+    AskResources,
+)
+
+
+def _getter(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    names = [field.name for field in fields(kind)]
+    if not names:
+        return lambda _: ()
+    get = attrgetter(*names)
+    return get if len(names) > 1 else lambda sent: (get(sent),)
+
+
+_CODES = {kind: (code, _getter(kind)) for code, kind in enumerate(_KINDS)}
+
+
+def encode(messages: Iterable[Any]) -> bytes:
+    """A body: the messages as marshalled tuples."""
+    rows = []
+    for sent in messages:
+        code, values = _CODES[type(sent)]
+        rows.append((code, *values(sent)))
+    return marshal.dumps(rows)
+
+
+def decode(body: bytes | memoryview) -> list[Any]:
+    """The messages of a body.
+
+    Raises:
+        ProtocolError: they are none.
+    """
+    try:
+        return [_KINDS[row[0]](*row[1:]) for row in marshal.loads(body)]
+    except (ValueError, EOFError, TypeError, IndexError) as error:
+        msg = f"A message could not be understood: {error}."
+        raise ProtocolError(msg) from error
+
+
+class Frames:
+    """Cuts a stream of bytes into messages. Pure."""
+
+    def __init__(self) -> None:
+        """Nothing was received yet."""
+        self._rest = bytearray()
+
+    def feed(self, data: bytes) -> list[Any]:
+        """The messages that are complete now.
+
+        Raises:
+            ProtocolError: the bytes are no messages.
+        """
+        if not self._rest and int.from_bytes(data[:_LENGTH_BYTES], "little") == len(data) - _LENGTH_BYTES:
+            return decode(data[_LENGTH_BYTES:])  # the usual case: one whole frame
+        self._rest += data
+        messages: list[Any] = []
+        start = 0
+        while len(self._rest) - start >= _LENGTH_BYTES:
+            length = int.from_bytes(self._rest[start : start + _LENGTH_BYTES], "little")
+            if length > _LARGEST_FRAME:
+                msg = f"A frame of {length:,} bytes was announced; no frame is that large."
+                raise ProtocolError(msg)
+            end = start + _LENGTH_BYTES + length
+            if end > len(self._rest):
+                break
+            messages += decode(bytes(self._rest[start + _LENGTH_BYTES : end]))
+            start = end
+        del self._rest[:start]
+        return messages
+
+
+def frame(messages: Iterable[Any]) -> bytes:
+    """Messages as they go over the stream."""
+    body = encode(messages)
+    return len(body).to_bytes(_LENGTH_BYTES, "little") + body
+
+
+class Channel:
+    """The kernel's end of the stream to one worker. Never blocks; the engine's lock guards it."""
+
+    def __init__(self, end: socket.socket) -> None:
+        """`end` is a connected stream socket."""
+        self.socket = end
+        self._frames = Frames()
+        self._backlog = bytearray()
+
+    def send(self, messages: Iterable[Any]) -> bool:
+        """Send what the socket takes, keep the rest. True when all went out.
+
+        Raises:
+            OSError: the worker is gone; its end of file will tell.
+        """
+        data = frame(messages)
+        if self._backlog:
+            self._backlog += data
+            return False
+        sent = self._send_some(data)
+        if sent < len(data):
+            self._backlog += data[sent:]
+            return False
+        return True
+
+    def flush(self) -> bool:
+        """Try again to send what was kept. True when nothing is left."""
+        if self._backlog:
+            del self._backlog[: self._send_some(self._backlog)]
+        return not self._backlog
+
+    def receive(self) -> list[Any] | None:
+        """The messages that are there now; None when the worker has closed its end.
+
+        Raises:
+            ProtocolError: it sent something that is no message.
+        """
+        try:
+            data = self.socket.recv(_READ_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
+        except ConnectionError:
+            return None
+        return self._frames.feed(data) if data else None
+
+    def _send_some(self, data: bytes | bytearray) -> int:
+        try:
+            return self.socket.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+
+
+class ControlLane:
+    """The kernel's end of a worker's control lane: small packets, some with a descriptor. Never blocks."""
+
+    def __init__(self, end: socket.socket) -> None:
+        """`end` is a connected SEQPACKET socket."""
+        self.socket = end
+        self._backlog: deque[tuple[bytes, Sequence[int]]] = deque()
+
+    def send(self, sent: Any, descriptors: Sequence[int] = ()) -> bool:
+        """Send a packet, or keep it. True when nothing is kept.
+
+        Raises:
+            OSError: the worker is gone; its end of file will tell.
+        """
+        self._backlog.append((encode([sent]), descriptors))
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Try again to send what was kept. True when nothing is left."""
+        while self._backlog:
+            packet, descriptors = self._backlog[0]
+            try:
+                socket.send_fds(self.socket, [packet], descriptors, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return False
+            self._backlog.popleft()
+        return True

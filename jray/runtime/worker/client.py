@@ -1,0 +1,195 @@
+"""The backend of nested calls: what `jray.get`, `.remote()` and the others mean inside a task."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from itertools import count
+from typing import Any
+
+from jray.exceptions import GetTimeoutError
+from jray.runtime import wire
+from jray.runtime.backend import Call, Readiness, ResourceView, Where
+from jray.runtime.ids import UNIT, ObjectId, id_source, returned_object
+from jray.runtime.object_ref import ObjectRef
+from jray.runtime.serde.values import Packed, pack
+from jray.runtime.store.objects import Reader, StoredValue, store
+from jray.runtime.worker.context import Context
+from jray.runtime.worker.link import Link
+
+
+class WorkerClient:
+    """Talks to the engine in the kernel. One for each worker process."""
+
+    name = "jray worker"
+
+    def __init__(self, link: Link, context: Context) -> None:
+        """`link` must be ready to send."""
+        self._link, self._context = link, context
+        self._next_id = id_source(link.worker)
+        self._next_request = count(1).__next__
+        self.reader = Reader(link.descriptor_of, self)
+        self.retain = link.held.retain
+        self.release = link.held.release
+
+    def submit(self, call: Call) -> list[ObjectRef[Any]]:
+        """As in Backend."""
+        code = pack(call.function, f"Function {call.name}")
+        arguments = (call.args, call.kwargs)
+        payload = pack(arguments, f"An argument of {call.name}") if call.args or call.kwargs else None
+        needs = tuple(a._id for a in (*call.args, *call.kwargs.values()) if type(a) is ObjectRef)  # noqa: SLF001
+        parked: list[ObjectId] = []
+        code_parcel, code_pins = self._park(code, parked)
+        payload_parcel, payload_pins = self._park(payload, parked)
+        context, options, task = self._context, call.options, self._next_id()
+        self._link.post(
+            wire.Submit(
+                task,
+                call.name,
+                call.key,
+                call.shape,
+                needs,
+                code_pins + payload_pins,
+                options.num_returns,
+                options.max_retries,
+                context.depth + 1,
+                context.task,
+                context.origin,
+                code_parcel,
+                payload_parcel,
+            )
+        )
+        for object_id in parked:
+            self.release(object_id)  # only now: the task pins it
+        results = [returned_object(task, index) for index in range(options.num_returns)]
+        refs = [self._own_ref(object_id) for object_id in results]
+        self._link.flush()
+        return refs
+
+    def _park(self, packed: Packed | None, parked: list[ObjectId]) -> tuple[wire.Parcel, tuple[ObjectId, ...]]:
+        """Code or arguments as they travel, and what they pin: small ones themselves, large ones as an object.
+
+        We hold what is added to `parked` until the caller lets go of it.
+        """
+        if packed is None:
+            return b"", ()
+        stored = store(packed, lambda: self._link.arena)
+        if stored.block is None:
+            return stored.head or b"", packed.refs
+        object_id = ObjectId(self._next_id())
+        self._link.post(wire.Put(object_id, stored.to_wire(), packed.refs))
+        self._link.held.adopt(object_id)
+        parked.append(object_id)
+        return object_id, (object_id,)
+
+    def _own_ref(self, object_id: ObjectId) -> ObjectRef[Any]:
+        self._link.held.adopt(object_id)
+        return ObjectRef(object_id, self)
+
+    def put(self, value: object) -> ObjectRef[Any]:
+        """As in Backend."""
+        packed = pack(value, "The value given to put")
+        stored = store(packed, lambda: self._link.arena)
+        object_id = ObjectId(self._next_id())
+        self._link.post(wire.Put(object_id, stored.to_wire(), packed.refs))
+        ref = self._own_ref(object_id)
+        self._link.flush()
+        return ref
+
+    def fetch(self, refs: Sequence[ObjectRef[Any]], deadline: float | None) -> list[Any]:
+        """As in Backend."""
+        objects = tuple(dict.fromkeys(ref._id for ref in refs))  # noqa: SLF001 - the runtime's own
+        values = self._wait_for(objects, len(objects), deadline, until_failure=True)
+        for object_id in objects:
+            stored = values.get(object_id)
+            if stored is not None and stored.failed:
+                self.reader.read(object_id, stored)  # raises
+        missing = len(objects) - len(values)
+        if missing:
+            msg = (
+                f"get gave up after its time-out in task {self._context.name}: {missing} of {len(objects)} objects are "
+                "not there. The tasks that make them go on. Call get again, with more time or none."
+            )
+            raise GetTimeoutError(msg)
+        return [self.reader.read(ref._id, values[ref._id]) for ref in refs]  # noqa: SLF001
+
+    def wait(self, refs: Sequence[ObjectRef[Any]], count: int, deadline: float | None) -> Readiness:
+        """As in Backend."""
+        objects = tuple(ref._id for ref in refs)  # noqa: SLF001
+        return Readiness(frozenset(self._wait_for(objects, count, deadline, until_failure=False)))
+
+    def _wait_for(
+        self, objects: tuple[ObjectId, ...], count: int, deadline: float | None, *, until_failure: bool
+    ) -> dict[ObjectId, StoredValue]:
+        """What is there, when enough is there or the time is up."""
+        if deadline is not None and deadline <= time.monotonic():
+            count = 0  # just look
+        request = self._next_request()
+        on_control = threading.current_thread() is not threading.main_thread()
+        context = self._context
+        if not on_control:
+            self._link.hand_back()
+        wait = wire.Wait(context.task, context.attempt, request, objects, count, until_failure, on_control)
+        self._link.post(wait)
+        self._link.flush()
+        if on_control:
+            return self._reply_on_control(request, deadline)
+        reply = self._link.wait_for_reply(request, deadline)
+        if reply is None:
+            self._link.post(wire.Abandon(request))
+            self._link.flush()
+            reply = self._link.wait_for_reply(request, None)  # comes when our CPUs are free again
+        assert reply is not None  # noqa: S101 - without a deadline there always is one
+        return {object_id: StoredValue.from_wire(wired) for object_id, wired in reply.values}
+
+    def _reply_on_control(self, request: int, deadline: float | None) -> dict[ObjectId, StoredValue]:
+        timeout_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if self._link.wait_on_control(request, timeout_s) is None:
+            self._link.post(wire.Abandon(request))
+            self._link.flush()
+            self._link.wait_on_control(request, None)
+        return {part.object: StoredValue.from_wire(part.value) for part in self._link.take_parts(request)}
+
+    def resources(self) -> ResourceView:
+        """As in Backend."""
+        request = self._next_request()
+        self._link.post(wire.AskResources(request))
+        self._link.flush()
+        told = self._link.wait_on_control(request, None)
+        assert told is not None  # noqa: S101 - it came, or we would still wait
+        return ResourceView(total=told.total, available=told.available)
+
+    def where(self) -> Where:
+        """As in Backend."""
+        context = self._context
+        return Where(
+            worker=self._link.worker,
+            task=context.task,
+            task_name=context.name,
+            resources={name: amount / UNIT for name, amount in context.shape},
+        )
+
+    def future(self, ref: ObjectRef[Any]) -> Future[Any]:
+        """As in Backend. Each waits in a thread of its own: tasks rarely need many."""
+        future: Future[Any] = Future()
+
+        def wait_and_tell() -> None:
+            try:
+                value = self.fetch([ref], None)[0]
+            except BaseException as error:  # noqa: BLE001 - it is the future's result
+                future.set_exception(error)
+            else:
+                future.set_result(value)
+
+        threading.Thread(target=wait_and_tell, name="jray-future", daemon=True).start()
+        return future
+
+    def close(self) -> None:
+        """A task can't end the runtime that it runs in."""
+        msg = (
+            "jray.shutdown() was refused in a task. The runtime belongs to the notebook or script that started it. "
+            "Call it there."
+        )
+        raise RuntimeError(msg)

@@ -1,0 +1,112 @@
+"""Runs one attempt: bytes to function and arguments, call, results to bytes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from jray.exceptions import JrayError, TaskCancelledError, TaskError, WorkerCrashedError
+from jray.runtime import wire
+from jray.runtime.ids import ObjectId
+from jray.runtime.object_ref import ObjectRef
+from jray.runtime.serde.errors import Raised, pack_error, pack_own_error
+from jray.runtime.serde.values import pack
+from jray.runtime.store.objects import Reader, StoredValue, store
+from jray.runtime.worker.context import Context
+from jray.runtime.worker.link import Link
+from jray.runtime.worker.output import flush_output
+
+
+class Executor:
+    """The main thread's work."""
+
+    def __init__(self, link: Link, reader: Reader, context: Context, worker: str) -> None:
+        """`worker` is how messages call this worker: "w1 (pid 71)"."""
+        self._link, self._reader, self._context, self._worker = link, reader, context, worker
+
+    def run(self, run: wire.Run) -> None:
+        """Run an attempt and report it."""
+        self._context.enter(run)
+        began = time.perf_counter()
+        try:
+            stored, contains = self._run_and_store(run)
+            raised = False
+        except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is its result
+            stored, contains, raised = [self._stored_error(error)], (), True
+        flush_output()
+        took_s = time.perf_counter() - began
+        results = tuple(value.to_wire() for value in stored)
+        self._link.post(wire.Done(run.task, run.attempt, raised, took_s, results, contains))
+
+    def _run_and_store(self, run: wire.Run) -> tuple[list[StoredValue], tuple[tuple[ObjectId, ...], ...]]:
+        results = self._split(self._call(run), run)
+        stored: list[StoredValue] = []
+        contains: list[tuple[ObjectId, ...]] = []
+        for index, result in enumerate(results):
+            value, refs = self._store_result(result, run, index)
+            stored.append(value)
+            contains.append(refs)
+        return stored, tuple(contains) if any(contains) else ()
+
+    def _call(self, run: wire.Run) -> Any:
+        read = self._reader.read
+        function: Callable[..., Any] = read(ObjectId(run.code_id), StoredValue.from_wire(run.code))
+        if run.payload is None:
+            return function()
+        args, kwargs = read(ObjectId(run.payload_id), StoredValue.from_wire(run.payload))
+        if run.arguments:
+            values = {object_id: read(object_id, StoredValue.from_wire(wired)) for object_id, wired in run.arguments}
+            args = [_value_of(argument, values) for argument in args]
+            kwargs = {name: _value_of(argument, values) for name, argument in kwargs.items()}
+        return function(*args, **kwargs)
+
+    def _split(self, result: Any, run: wire.Run) -> list[Any]:
+        """The results, one for each ref."""
+        if run.num_returns == 1:
+            return [result]
+        if run.num_returns == 0:
+            return []
+        results = list(result) if isinstance(result, Iterable) else None
+        if results is None or len(results) != run.num_returns:
+            got = f"{len(results)} values" if results is not None else f"one {type(result).__name__}"
+            msg = (
+                f"Task {run.name} returned {got}. It was asked for num_returns={run.num_returns}, so it must return "
+                f"an iterable of exactly that many. Change its return statement or its num_returns."
+            )
+            raise ValueError(msg)
+        return results
+
+    def _store_result(self, result: Any, run: wire.Run, index: int) -> tuple[StoredValue, tuple[ObjectId, ...]]:
+        """A result that can't be stored fails its own ref only."""
+        if isinstance(result, Raised):
+            return self._stored_error(result.error), ()
+        what = f"The result of {run.name}" if run.num_returns == 1 else f"Result {index} of {run.name}"
+        try:
+            packed = pack(result, what)
+            return store(packed, lambda: self._link.arena), packed.refs
+        except Exception as error:  # noqa: BLE001 - not picklable, or no memory: it is the result
+            return self._stored_error(error), ()
+
+    def _stored_error(self, error: BaseException) -> StoredValue:
+        name = self._context.name
+        if isinstance(error, SystemExit):
+            text = f"Task {name} called sys.exit({error.code!r}). A task can't end its worker. Return or raise instead."
+            packed = pack_own_error(WorkerCrashedError(text))
+        elif isinstance(error, KeyboardInterrupt):
+            text = (
+                f"Task {name} was cancelled. It was ended by KeyboardInterrupt in its worker. Run it again if you like."
+            )
+            packed = pack_own_error(TaskCancelledError(text))
+        elif isinstance(error, JrayError) and not isinstance(error, TaskError) and error.__traceback__ is None:
+            packed = pack_own_error(error)
+        else:
+            packed = pack_error(error, task=name, worker=self._worker)
+        return StoredValue(True, packed, None)  # noqa: FBT003 - a named field
+
+
+def _value_of(argument: Any, values: dict[ObjectId, Any]) -> Any:
+    """The value of a ref; anything else as it is."""
+    if type(argument) is ObjectRef:
+        return values[argument._id]  # noqa: SLF001 - the runtime's own
+    return argument

@@ -1,0 +1,205 @@
+"""This worker's end of the line to the kernel.
+
+Only the main thread runs tasks, and it reads the stream when it has nothing to run or waits in `get`. A helper thread
+reads the control lane all the time: it takes descriptors of other arenas, hands unstarted attempts back while user code
+runs, and takes the replies for the user's own threads.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
+from jray.runtime import wire
+from jray.runtime.ids import WorkerId
+from jray.runtime.store.arena import Arena
+from jray.runtime.store.mapping import ended, unmap_ended
+from jray.runtime.worker.refs import HeldObjects
+
+_READ_BYTES = 256 * 1024
+_PACKET_BYTES = 256 * 1024  # a control packet carries at most one inline value, which is smaller
+
+
+class Link:
+    """Sends, receives, and keeps what has arrived."""
+
+    def __init__(self, worker: WorkerId, stream: socket.socket, control: socket.socket, arena: Arena) -> None:
+        """All descriptors came from the zygote; `arena` is this worker's own."""
+        self.worker = worker
+        self.arena = arena
+        self.held = HeldObjects()
+        self.line: deque[wire.Run] = deque()  # attempts that were not started
+        self._replies: dict[int, wire.Reply] = {}
+        self._stream = stream
+        self._control = control
+        self._frames = wire.Frames()
+        self._reading = threading.Lock()  # who reads the stream: the main thread, or the helper after a recall
+        self._sending = threading.Lock()
+        self._outbox: deque[Any] = deque()
+        self._descriptors: dict[WorkerId, int] = {worker: arena.descriptor}
+        self._arrived = threading.Condition()  # a descriptor, or a reply for a thread
+        self._parts: dict[int, list[wire.ReplyPart]] = {}
+        self._ended: dict[int, Any] = {}
+
+    def start_helper(self) -> None:
+        """Begin to read the control lane."""
+        threading.Thread(target=self._read_control, name="jray-control", daemon=True).start()
+
+    # ---- sending
+
+    def post(self, sent: Any) -> None:
+        """Queue a message; it goes out with the next flush."""
+        self._outbox.append(sent)
+
+    def flush(self) -> None:
+        """Send what is queued. What we took goes before it, what we dropped after it."""
+        with self._sending:
+            for object_id in unmap_ended():
+                self.held.release(object_id)
+            # The news first, then the outbox: a message that needs an object was posted before the object was dropped.
+            taken, dropped = self.held.news() if self.held.has_news else ((), ())
+            messages: list[Any] = [wire.Taken(taken)] if taken else []
+            while self._outbox:
+                messages.append(self._outbox.popleft())
+            if dropped:
+                messages.append(wire.Dropped(dropped))
+            if messages:
+                self._send(messages)
+
+    def _send(self, messages: Iterable[Any]) -> None:
+        try:
+            self._stream.sendall(wire.frame(messages))
+        except OSError:
+            os._exit(0)  # the kernel is gone, and we with it
+
+    @property
+    def has_something_to_send(self) -> bool:
+        """Whether a flush would send anything."""
+        return bool(self._outbox or ended or self.held.has_news)
+
+    # ---- receiving, in the main thread
+
+    def next_run(self) -> wire.Run:
+        """The next attempt to run; waits for it."""
+        while True:
+            try:
+                return self.line.popleft()
+            except IndexError:
+                pass
+            if self.has_something_to_send:
+                self.flush()
+            self._receive()
+
+    def wait_for_reply(self, request: int, deadline: float | None) -> wire.Reply | None:
+        """The reply to a wait of the main thread; None when the deadline (time.monotonic) has passed.
+
+        What is to be run is handed back meanwhile: a blocked worker runs nothing else.
+        """
+        while request not in self._replies:
+            timeout_s = None if deadline is None else deadline - time.monotonic()
+            if timeout_s is not None and timeout_s <= 0:
+                return None
+            self._receive(timeout_s)
+            self.hand_back()
+        return self._replies.pop(request)
+
+    def hand_back(self) -> None:
+        """Give back all that was not started."""
+        runs = []
+        while True:
+            try:
+                run = self.line.popleft()
+            except IndexError:
+                break
+            runs.append((run.task, run.attempt))
+        if runs:
+            self.post(wire.HandBack(tuple(runs)))
+            self.flush()
+
+    def _receive(self, timeout_s: float | None = None) -> None:
+        with self._reading:
+            if timeout_s is not None and not select.select([self._stream], [], [], timeout_s)[0]:
+                return
+            data = self._stream.recv(_READ_BYTES)
+            if not data:
+                os._exit(0)  # the kernel is gone, and we with it
+            self._sort(self._frames.feed(data))
+
+    def _sort(self, messages: Iterable[Any]) -> None:
+        for received in messages:
+            kind = type(received)
+            if kind is wire.Run:
+                self.line.append(received)
+            elif kind is wire.Reply:
+                self._replies[received.request] = received
+            elif kind is wire.Freed:
+                for offset in received.offsets:
+                    self.arena.free(offset)
+
+    # ---- the control lane
+
+    def descriptor_of(self, arena: WorkerId) -> int:
+        """A descriptor of another process's arena; it may still be on its way."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: arena in self._descriptors)
+        return self._descriptors[arena]
+
+    def wait_on_control(self, request: int, timeout_s: float | None) -> Any | None:
+        """The reply to a request of any thread; None after the time-out."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: request in self._ended, timeout_s)
+            return self._ended.pop(request, None)
+
+    def take_parts(self, request: int) -> list[wire.ReplyPart]:
+        """The objects that came before the end of a reply."""
+        with self._arrived:
+            return self._parts.pop(request, [])
+
+    def _read_control(self) -> None:
+        while True:
+            packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 1)
+            if not packet:
+                os._exit(0)
+            for received in wire.decode(packet):
+                self._hear(received, descriptors)
+
+    def _hear(self, received: Any, descriptors: list[int]) -> None:
+        match received:
+            case wire.Recall():
+                self._read_what_is_there()
+                self.hand_back()
+            case wire.ArenaShown(arena):
+                with self._arrived:
+                    self._descriptors[arena] = descriptors[0]
+                    self._arrived.notify_all()
+            case wire.ArenaGone(arena):
+                with self._arrived:
+                    os.close(self._descriptors.pop(arena))
+            case wire.ReplyPart(request):
+                with self._arrived:
+                    self._parts.setdefault(request, []).append(received)
+            case wire.ReplyEnd(request) | wire.ResourcesTold(request):
+                with self._arrived:
+                    self._ended[request] = received
+                    self._arrived.notify_all()
+
+    def _read_what_is_there(self) -> None:
+        """Attempts may still lie in the socket. When the main thread reads it, nothing does."""
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            while True:
+                data = self._stream.recv(_READ_BYTES, socket.MSG_DONTWAIT)
+                if not data:
+                    os._exit(0)
+                self._sort(self._frames.feed(data))
+        except BlockingIOError:
+            pass
+        finally:
+            self._reading.release()

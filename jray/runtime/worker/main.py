@@ -1,0 +1,65 @@
+"""A worker's process, from the fork to its end."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+from typing import NamedTuple
+
+from jray.runtime import backend
+from jray.runtime.ids import WorkerId
+from jray.runtime.store.arena import Arena
+from jray.runtime.worker.client import WorkerClient
+from jray.runtime.worker.context import Context
+from jray.runtime.worker.executor import Executor
+from jray.runtime.worker.link import Link
+from jray.runtime.worker.output import redirect
+
+
+class Birth(NamedTuple):
+    """What the zygote gives to a new worker."""
+
+    worker: WorkerId
+    stream: int  # descriptors, all its own from now on
+    control: int
+    arena: int
+    stdout: int
+    stderr: int
+
+
+def run_worker(birth: Birth) -> None:
+    """Run tasks until the kernel closes the line. Does not return."""
+    _be_alone(birth)
+    link = Link(
+        birth.worker,
+        socket.socket(fileno=birth.stream),
+        socket.socket(fileno=birth.control),
+        Arena(birth.worker, birth.arena),
+    )
+    context = Context()
+    client = WorkerClient(link, context)
+    backend.install(client)
+    redirect(link, context)
+    link.start_helper()
+    executor = Executor(link, client.reader, context, f"w{birth.worker} (pid {os.getpid()})")
+    while True:
+        executor.run(link.next_run())
+        link.flush()
+
+
+def _be_alone(birth: Birth) -> None:
+    """Nothing that the zygote or the other workers have may show in here."""
+    threading.current_thread().name = f"jray-w{birth.worker}"
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the stop button is for the kernel
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for descriptor, target in ((birth.stdout, 1), (birth.stderr, 2)):
+        os.dup2(descriptor, target)
+        os.close(descriptor)
+    random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()  # all forks would draw the same numbers

@@ -1,0 +1,85 @@
+"""What a task prints, sent home in order with everything else the worker says.
+
+Text that Python writes to sys.stdout and sys.stderr is sent as messages on the stream, so that it arrives before the
+result of the task that wrote it. What C code and child processes write to descriptors 1 and 2 goes through two pipes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import sys
+from typing import TYPE_CHECKING
+
+from jray.runtime import wire
+from jray.runtime.worker.context import Context
+from jray.runtime.worker.link import Link
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+_LINE_BYTES = 8192  # text without a newline is sent in pieces of about this size
+
+
+class _Sender(io.RawIOBase):
+    """A binary stream that sends what is written to it. Looks like descriptor 1 or 2 to who asks."""
+
+    def __init__(self, link: Link, context: Context, stream: str, descriptor: int) -> None:
+        super().__init__()
+        self._link, self._context, self._stream, self._descriptor = link, context, stream, descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        text = bytes(data).decode("utf-8", "replace")
+        send_text(self._link, self._context, self._stream, text)
+        return len(text)
+
+
+def send_text(link: Link, context: Context, stream: str, text: str) -> None:
+    """Send text as written by the running task to "stdout", "stderr", or "result"."""
+    link.post(wire.Output(context.task, context.name, context.origin, stream, text))
+    link.flush()
+
+
+def redirect(link: Link, context: Context) -> None:
+    """From now on sys.stdout and sys.stderr speak to the kernel."""
+    for stream, descriptor in (("stdout", 1), ("stderr", 2)):
+        raw = _Sender(link, context, stream, descriptor)
+        text = io.TextIOWrapper(
+            io.BufferedWriter(raw, _LINE_BYTES), encoding="utf-8", errors="backslashreplace", line_buffering=True
+        )
+        setattr(sys, stream, text)
+        setattr(sys, f"__{stream}__", text)
+
+    def show(value: object) -> None:
+        if value is not None:
+            send_text(link, context, "result", _in_words(value))
+
+    sys.displayhook = show
+
+
+def _in_words(value: object) -> str:
+    """The text form of a last expression: containers over several lines, everything else as it says."""
+    if isinstance(value, (dict, list, tuple, set)):
+        import pprint
+
+        return pprint.pformat(value, width=100, sort_dicts=False)
+    return repr(value)
+
+
+_libc = ctypes.CDLL(None)
+
+
+def flush_output() -> None:
+    """Send what was written but not finished with a newline; also what C code keeps in its buffers."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            continue  # the task closed or replaced it: it is the task's own
+    _libc.fflush(None)

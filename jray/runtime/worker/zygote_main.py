@@ -1,0 +1,139 @@
+"""The zygote: a small process that has imported what workers need, and forks one in a millisecond.
+
+It has one thread, so forking is safe. It lives in a session of its own: the stop button's SIGINT, sent to the kernel's
+process group, does not reach it. When the kernel is gone, however it ended, the zygote reads end-of-file, kills what is
+left of its workers with all that they started, and ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import marshal
+import os
+import select
+import signal
+import socket
+import sys
+from typing import NoReturn
+
+from jray.runtime.ids import WorkerId
+from jray.runtime.worker.main import Birth, run_worker
+
+_DESCRIPTORS = 5
+_PR_SET_PDEATHSIG = 1
+_PACKET_BYTES = 4096
+
+
+def main(line: int, preload: list[str]) -> NoReturn:
+    """Serve the kernel at the other end of `line` (a SEQPACKET socket) until it is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for module in preload:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # the forks share these objects' pages as long as no collection touches them
+    _Zygote(socket.socket(fileno=line)).serve()
+
+
+class _Zygote:
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+        self._workers: dict[int, WorkerId] = {}  # by pid
+        # SIGCHLD writes a byte into this pipe, so that one poll waits for orders and for deaths.
+        self._deaths, self._deaths_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(self._deaths_in, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def serve(self) -> NoReturn:
+        poll = select.poll()
+        poll.register(self._line, select.POLLIN)
+        poll.register(self._deaths, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == self._deaths:
+                    self._reap()
+                else:
+                    self._obey()
+
+    def _obey(self) -> None:
+        packet, descriptors, _, _ = socket.recv_fds(self._line, _PACKET_BYTES, _DESCRIPTORS)
+        if not packet:
+            self._end()
+        order, number = marshal.loads(packet)
+        if order == "fork":
+            self._fork(WorkerId(number), descriptors)
+        elif order == "kill" and number in self._workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(number, signal.SIGKILL)
+
+    def _fork(self, worker: WorkerId, descriptors: list[int]) -> None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._tell("unborn", worker, 0, error.errno or 0)
+            pid = -1
+        if pid == 0:
+            self._become_worker(worker, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if pid > 0:
+            self._workers[pid] = worker
+            self._tell("born", worker, pid, 0)
+
+    def _become_worker(self, worker: WorkerId, descriptors: list[int]) -> NoReturn:
+        status = 70  # a bug in jray, if it gets that far
+        try:
+            _die_with_parent()
+            os.setsid()
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._line.close()
+            os.close(self._deaths)
+            os.close(self._deaths_in)
+            run_worker(Birth(worker, *descriptors))
+        except BaseException:  # noqa: BLE001 - the last words of a fork that must never return into the zygote
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(status)
+
+    def _reap(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._deaths, _PACKET_BYTES)
+        while self._workers:
+            dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if dead is None:
+                return
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                # What the worker started ends with it. Before it is reaped: until then nobody else has its number.
+                os.killpg(dead.si_pid, signal.SIGKILL)
+            pid, status = os.waitpid(dead.si_pid, 0)
+            worker = self._workers.pop(pid, None)
+            if worker is not None:
+                self._tell("died", worker, pid, status)
+
+    def _tell(self, fact: str, worker: WorkerId, pid: int, status: int) -> None:
+        try:
+            self._line.send(marshal.dumps((fact, worker, pid, status)))
+        except OSError:
+            self._end()
+
+    def _end(self) -> NoReturn:
+        for pid in self._workers:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+        os._exit(0)
+
+
+def _die_with_parent() -> None:
+    """If even the zygote is killed, its workers get SIGKILL from the system. Linux only."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() == 1:  # it died in between
+        os._exit(0)
+
+
+def start(arguments: list[str]) -> NoReturn:
+    """Entry: `arguments` are the descriptor of the line and the modules to preload."""
+    main(int(arguments[0]), arguments[1:])

@@ -1,0 +1,328 @@
+"""What is true in the simulated world, and what must never happen in it.
+
+The world notes here what really happened: what was submitted, started, reported, who holds which ref. It never
+looks into the scheduler's books: a bug that keeps the books consistent is found all the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from jray.runtime.core import messages as m
+from jray.runtime.core.placement import MOST_WITHOUT_CPU
+from jray.runtime.core.resources import CPU, Resources, Shape, cpus_in
+from jray.runtime.ids import KERNEL, ObjectId, TaskId, WorkerId, returned_object
+
+if TYPE_CHECKING:
+    from tests.support.simulation.worker import SimulatedWorker
+
+Report = m.TaskFinished | m.TaskFailed
+
+
+class Impossible(AssertionError):
+    """The scheduler ordered something that cannot or must not be, or forgot to order what must be."""
+
+
+class Fate(Enum):
+    """What has become of an object."""
+
+    PENDING = "pending"
+    READY = "ready"
+    FAILED = "failed"
+    FREED = "freed"
+
+
+@dataclass(slots=True)
+class Thing:
+    """An object."""
+
+    fate: Fate = Fate.PENDING
+    contains: tuple[ObjectId, ...] = ()
+
+
+@dataclass(slots=True)
+class Job:
+    """A task, from the moment somebody submitted it; the kernel may not have heard of it yet."""
+
+    spec: m.TaskSpec
+    attempts: int = 0  # that were sent
+    starts: int = 0  # that really began
+    charges: int = 0  # lost workers that may have begun it: first in their line
+    is_over: bool = False  # its outcome was published
+
+
+@dataclass(slots=True)
+class Wait:
+    """A thread that waits in a worker."""
+
+    said: m.WorkerWaits
+    cpus: int  # that it must have back before it goes on
+    is_heard: bool = False  # by the kernel
+    is_given_up: bool = False  # the kernel heard that its time-out is over
+    gives_up: bool = False  # its time-out is over
+
+
+def law(holds: bool, text: str) -> None:
+    """Say what was broken."""
+    if not holds:
+        raise Impossible(text)
+
+
+@dataclass(slots=True)
+class Laws:
+    """The truth, and the judge."""
+
+    total: Shape
+    jobs: dict[TaskId, Job] = field(default_factory=dict)
+    things: dict[ObjectId, Thing] = field(default_factory=dict)
+    workers: dict[WorkerId, SimulatedWorker] = field(default_factory=dict)  # all that the kernel believes alive
+    kernel_refs: Counter[ObjectId] = field(default_factory=Counter)
+    waits: dict[tuple[WorkerId, int], Wait] = field(default_factory=dict)  # not answered yet
+    unfinished: dict[TaskId, Job] = field(default_factory=dict)
+    staged: dict[tuple[TaskId, WorkerId, int], Report] = field(default_factory=dict)  # reports the kernel has
+    promised: dict[ObjectId, tuple[ObjectId, ...]] = field(default_factory=dict)  # refs in results, maybe in transit
+    warnings: list[str] = field(default_factory=list)
+
+    # ---- facts
+
+    def note_submitted(self, spec: m.TaskSpec) -> list[ObjectId]:
+        """Somebody called `.remote()`. Returns the results."""
+        self.jobs[spec.task] = self.unfinished[spec.task] = Job(spec)
+        results = [returned_object(spec.task, index) for index in range(spec.num_returns)]
+        self.things.update((result, Thing()) for result in results)
+        return results
+
+    def note_put(self, object_id: ObjectId, contains: tuple[ObjectId, ...]) -> None:
+        """Somebody stored a value."""
+        self.things[object_id] = Thing(Fate.READY, contains)
+
+    def note_lost(self, worker: SimulatedWorker) -> None:
+        """The kernel hears that a worker is gone, and with it the first attempt that it has not reported."""
+        del self.workers[worker.id]
+        for task, _ in list(worker.owes)[:1]:
+            self.jobs[task].charges += 1
+
+    def forget_waits_of(self, worker: WorkerId) -> None:
+        for key in [key for key in self.waits if key[0] == worker]:
+            del self.waits[key]
+
+    def note_started(self, worker: SimulatedWorker, task: TaskId, attempt: int) -> None:
+        """An attempt really begins now."""
+        job = self.jobs[task]
+        job.starts += 1
+        law(not job.is_over, f"{task:x} starts although its outcome is published")
+        law(attempt == job.attempts, f"attempt {attempt} of {task:x} starts, but {job.attempts} was sent since")
+        law(job.spec.max_retries < 0 or job.starts <= job.spec.max_retries + 1, f"{task:x} is started too often")
+        for other in self.workers.values():
+            runs_it = other is not worker and other.is_alive and other.body and other.body.task == task
+            law(not runs_it, f"{task:x} runs in two workers")
+        self.check_use()
+
+    def leads_back(self, ref: ObjectId, results: Sequence[ObjectId]) -> bool:
+        """Whether results that contain this ref would contain themselves. Nobody frees rings (nor does Ray)."""
+        todo, seen = [ref], set[ObjectId]()
+        while todo:
+            object_id = todo.pop()
+            if object_id in results:
+                return True
+            if object_id not in seen:
+                seen.add(object_id)
+                todo += self.promised.get(object_id, self.things[object_id].contains)
+        return False
+
+    def check_use(self) -> None:
+        """Nothing is used twice: those that run now, together, use no more than there is."""
+        used: Counter[str] = Counter()
+        for worker in self.workers.values():
+            if not worker.is_alive or worker.body is None:
+                continue
+            for name, amount in self.jobs[worker.body.task].spec.shape:
+                if name != CPU or not worker.is_blocked:
+                    used[name] += amount
+        totals = dict(self.total)
+        for name, amount in used.items():
+            law(amount <= totals.get(name, 0), f"{name} is oversubscribed: {amount} of {totals.get(name, 0)} in use")
+
+    # ---- orders
+
+    def judge(self, order: m.Instruction) -> None:
+        """One instruction; called in their order, before it is performed."""
+        match order:
+            case m.StartWorker(worker):
+                law(worker not in self.workers, f"worker {worker} is started twice")
+            case m.SendTasks(worker, runs):
+                self._judge_sent(worker, runs)
+            case m.PublishReport(task, worker, attempt):
+                report = self.staged.get((task, worker, attempt))
+                law(report is not None, f"a report of {task:x} is published that nobody wrote")
+                self._publish(task, report)
+            case m.PublishFailure(task, argument, _):
+                self._judge_failure(task, argument)
+                self._publish(task, None)
+            case m.ReplyToWait(worker, request):
+                wait = self.waits.pop((worker, request), None)
+                law(wait is not None, f"a reply to wait {request} of {worker}, which does not wait")
+                law(wait.is_heard and self.is_over(wait), f"a reply to {wait.said}, which must go on waiting")
+            case m.FreeObjects(objects):
+                for object_id in objects:
+                    self._judge_freed(object_id)
+            case m.WarnUser(text):
+                law(text not in self.warnings, f"said twice: {text}")
+                self.warnings.append(text)
+
+    def _judge_sent(self, worker_id: WorkerId, runs: Sequence[tuple[TaskId, int]]) -> None:
+        worker = self.workers.get(worker_id)
+        law(worker is not None, f"tasks are sent to {worker_id}, which is lost or was never started")
+        law(len(runs) > 0, "an empty line is sent")
+        for task, attempt in runs:
+            job = self.jobs[task]
+            law(not job.is_over, f"{task:x} is sent although its outcome is published")
+            law(attempt == job.attempts + 1, f"attempt {attempt} of {task:x} is sent after {job.attempts}")
+            job.attempts = attempt
+            for other in self.workers.values():
+                elsewhere = any(other_task == task for other_task, _ in other.owes)
+                law(not elsewhere, f"{task:x} is sent to {worker_id} while {other.id} has it")
+            for owed, _ in worker.owes:
+                law(self.jobs[owed].spec.shape == job.spec.shape, f"{task:x} does not fit the lease of {worker_id}")
+            for need in job.spec.needs:
+                law(self.things[need].fate is Fate.READY, f"{task:x} is sent without its argument {need:x}")
+            for pin in job.spec.pins:
+                law(self.things[pin].fate is not Fate.FREED, f"{task:x} is sent, but {pin:x} is freed")
+            worker.owes[(task, attempt)] = None
+
+    def _judge_failure(self, task: TaskId, argument: ObjectId | None) -> None:
+        job = self.jobs[task]
+        if argument is not None:
+            law(argument in job.spec.needs, f"{task:x} fails because of {argument:x}, which it does not need")
+            law(self.things[argument].fate is Fate.FAILED, f"{task:x} fails, but its argument {argument:x} did not")
+        else:
+            tolerated = job.spec.max_retries
+            law(tolerated >= 0, f"{task:x} fails, but may be retried for ever")
+            law(job.charges == tolerated + 1, f"{task:x} fails after {job.charges} losses; it survives {tolerated}")
+
+    def _publish(self, task: TaskId, report: Report | None) -> None:
+        job = self.jobs[task]
+        law(not job.is_over, f"{task:x} is published twice")
+        job.is_over = True
+        del self.unfinished[task]
+        for index in range(job.spec.num_returns):
+            thing = self.things[returned_object(task, index)]
+            is_good = isinstance(report, m.TaskFinished) and not (report.failed and report.failed[index])
+            thing.fate = Fate.READY if is_good else Fate.FAILED
+            if isinstance(report, m.TaskFinished) and report.contains:
+                thing.contains = report.contains[index]
+
+    def _judge_freed(self, object_id: ObjectId) -> None:
+        thing = self.things[object_id]
+        law(thing.fate is not Fate.PENDING, f"{object_id:x} is freed before it is there")
+        law(thing.fate is not Fate.FREED, f"{object_id:x} is freed twice")
+        for holder in self._holders(object_id):
+            raise Impossible(f"{object_id:x} is freed, but {holder} needs it")
+        thing.fate = Fate.FREED
+
+    def _holders(self, object_id: ObjectId) -> Iterator[str]:
+        if self.kernel_refs[object_id] > 0:
+            yield "the kernel"
+        for job in self.unfinished.values():
+            if object_id in job.spec.pins:
+                yield f"task {job.spec.task:x}"
+        for other_id, other in self.things.items():
+            if object_id in other.contains and other.fate is not Fate.FREED:
+                yield f"object {other_id:x}"
+        for worker in self.workers.values():
+            if object_id in worker.refs and worker.is_alive:
+                yield f"worker {worker.id}"
+            for said, is_new in worker.outbox:
+                if is_new and isinstance(said, m.TaskFinished) and any(object_id in inner for inner in said.contains):
+                    yield f"the result of {said.task:x}, which is in transit"
+
+    # ---- what must have been ordered
+
+    def is_over(self, wait: Wait) -> bool:
+        """Whether the waiting thread must go on."""
+        fates = [self.things[object_id].fate for object_id in wait.said.objects]
+        there = sum(fate is not Fate.PENDING for fate in fates)
+        has_failed = wait.said.until_failure and Fate.FAILED in fates
+        return wait.is_given_up or there >= wait.said.count or has_failed or Fate.FREED in fates
+
+    def owed_replies(self) -> list[Wait]:
+        """Waits that are over, and not answered yet."""
+        return [wait for wait in self.waits.values() if wait.is_heard and self.is_over(wait)]
+
+    def check_answers(self, orders: Sequence[m.Instruction]) -> None:
+        """After each batch: who has what it waited for goes on, or waits for CPUs ahead of all queued tasks."""
+        owed = self.owed_replies()
+        for wait in owed:
+            law(wait.said.releases and wait.cpus > 0, f"no reply to {wait.said}, which is over")
+        for order in orders:
+            if owed and isinstance(order, m.SendTasks):
+                shape = self.jobs[order.runs[0][0]].spec.shape
+                law(not cpus_in(shape), f"{order} overtakes {owed[0].said}, which stands ahead of all queued")
+
+    def check_nobody_is_forgotten(self) -> None:
+        """When nothing can happen any more: whoever stands still has a reason."""
+        free = self._free_now()
+        owed = self.owed_replies()
+        cpus = free.available.get(CPU, 0)
+        law(not owed or any(wait.cpus > cpus for wait in owed), f"{len(owed)} waits could go on, and do not")
+        for worker in self.workers.values():
+            law(not worker.line, f"{worker.line} were not called back from {worker.id}")
+        without_cpu = sum(not cpus_in(self.jobs[task].spec.shape) for w in self.workers.values() for task, _ in w.owes)
+        held = {task for worker in self.workers.values() for task, _ in worker.owes}
+        for task, job in self.unfinished.items():
+            fates = {self.things[need].fate for need in job.spec.needs}
+            law(fates <= {Fate.PENDING, Fate.READY}, f"{task:x} waits for an argument that will never come")
+            if task in held or Fate.PENDING in fates:
+                continue
+            has_to_wait = owed if cpus_in(job.spec.shape) else without_cpu >= MOST_WITHOUT_CPU
+            law(bool(has_to_wait) or not free.fits(job.spec.shape), f"{task:x} could run, and does not")
+
+    def _free_now(self) -> Resources:
+        free = Resources(self.total)
+        for worker in self.workers.values():
+            if worker.body is not None:
+                free.take(self.jobs[worker.body.task].spec.shape)
+                if worker.is_blocked:
+                    free.give_back_cpus(cpus_in(self.jobs[worker.body.task].spec.shape))
+        return free
+
+    # ---- the end
+
+    def stuck(self) -> set[TaskId]:
+        """What can never run: requests that no idle machine meets, and what needs their results."""
+        machine = Resources(self.total)
+        for task, job in self.unfinished.items():
+            waits_for = [need for need in job.spec.needs if self.things[need].fate is Fate.PENDING]
+            law(bool(waits_for) or not machine.could_fit(job.spec.shape), f"{task:x} was never done")
+        return set(self.unfinished)
+
+    def still_needed(self) -> set[ObjectId]:
+        """When all refs are dropped: the results of stuck tasks, and what these tasks keep alive."""
+        needed: set[ObjectId] = set()
+        todo = [pin for job in self.unfinished.values() for pin in job.spec.pins]
+        for task, job in self.unfinished.items():
+            todo += [returned_object(task, index) for index in range(job.spec.num_returns)]
+        while todo:
+            object_id = todo.pop()
+            if object_id not in needed:
+                needed.add(object_id)
+                todo += self.things[object_id].contains
+        return needed
+
+    def infeasible_shapes(self) -> set[Shape]:
+        """The shapes about which the user must have been warned, once each."""
+        machine = Resources(self.total)
+        jobs = self.unfinished.values()
+        ready = [job for job in jobs if all(self.things[need].fate is Fate.READY for need in job.spec.needs)]
+        return {job.spec.shape for job in ready if not machine.could_fit(job.spec.shape)}
+
+    def refs_of_kernel(self) -> list[ObjectId]:
+        """What the user's program holds."""
+        return [object_id for object_id, number in self.kernel_refs.items() if number > 0]
+
+
+__all__ = ["KERNEL", "Fate", "Impossible", "Job", "Laws", "Report", "Thing", "Wait", "law"]

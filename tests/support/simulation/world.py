@@ -1,0 +1,252 @@
+"""The world: one kernel with the scheduler and the user's program in it, many workers, and much bad luck."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+from jray.runtime.core import invariants
+from jray.runtime.core import messages as m
+from jray.runtime.core.scheduler import Scheduler
+from jray.runtime.ids import KERNEL, NO_TASK, ObjectId, WorkerId, id_source
+from tests.support.simulation.laws import Fate, Laws, law
+from tests.support.simulation.mood import MOVES, Mood
+from tests.support.simulation.worker import SimulatedWorker
+
+MOST_STEPS = 200_000  # a world that goes on for longer goes round in circles
+
+
+class World:
+    """Performs the scheduler's instructions in any legal order. The same seed makes the same world.
+
+    `log` is everything that was said: the batches of events, each with the instructions that came back.
+    """
+
+    def __init__(self, seed: int, *, size: int = 1, checks_books: bool = True) -> None:
+        """`size` multiplies how much there is to do; without `checks_books` the scheduler's books are not looked at."""
+        self.rng = Random(seed)
+        self.mood = Mood.drawn(self.rng, size)
+        self.laws = Laws(self.mood.total)
+        self.scheduler = Scheduler(self.mood.total)
+        self.workers: list[SimulatedWorker] = []  # as long as they have something to say
+        self.log: list[tuple[list[m.Event], list[m.Instruction]]] = []
+        self.steps = 0
+        self.now = 0.0
+        self._timer: float | None = None
+        self._checks_books = checks_books
+        self._next_id = id_source(KERNEL)
+        self._is_user_done = False
+        moves = (self._user, self._receive, self._deliver, self._run, self._fire_timer)
+        self._needed_moves: tuple[Callable[[], bool], ...] = moves
+        self._moves = (*moves, self._lose, self._repeat, self._abandon)
+        assert len(self._moves) == len(MOVES)
+
+    def run(self) -> World:
+        """Let everything happen; in the end nothing may be left."""
+        while self._step():
+            self.steps += 1
+            law(self.steps < MOST_STEPS, "the world goes round in circles")
+        self._check_end()
+        return self
+
+    def _step(self) -> bool:
+        self.now += self.rng.random() * 0.002
+        if self.rng.choices(self._moves, self.mood.weights)[0]():
+            return True
+        return any(move() for move in self._needed_moves) or self._go_on_when_still()
+
+    def _go_on_when_still(self) -> bool:
+        """Nothing can happen by itself: each wait must have a reason. Let one time-out end, or the user leave."""
+        self.laws.check_nobody_is_forgotten()
+        waiting = [(worker, request) for worker in self.workers for request in worker.open_waits()]
+        owed = {(wait.said.worker, wait.said.request) for wait in self.laws.owed_replies()}
+        hopeless = [(worker, request) for worker, request in waiting if (worker.id, request) not in owed]
+        if hopeless:
+            worker, request = self.rng.choice(hopeless)
+            worker.give_up(request)
+            return True
+        return self._drop_everything()
+
+    # ---- moves: each says whether there was something to do
+
+    def _user(self) -> bool:
+        if self.mood.user_moves <= 0:
+            return False
+        self.mood.user_moves -= 1
+        self.rng.choice((self._submit, self._submit, self._submit, self._put, self._read, self._drop))()
+        if self.mood.user_moves == 0 and self.mood.is_impatient:
+            self._handle([m.RefsDropped(self.now, KERNEL, self._forget(self.laws.refs_of_kernel()))])
+        return True
+
+    def _receive(self) -> bool:
+        told = [worker for worker in self.workers if worker.inbox]
+        if told:
+            self.rng.choice(told).receive()
+        return bool(told)
+
+    def _deliver(self) -> bool:
+        batch = self._read_outboxes(self.rng.randint(1, self.mood.batch))
+        if batch:
+            self._handle(batch)
+        return bool(batch)
+
+    def _run(self) -> bool:
+        able = [worker for worker in self.workers if worker.can_go]
+        if able:
+            self.rng.choice(able).go()
+        return bool(able)
+
+    def _fire_timer(self) -> bool:
+        if self._timer is None:
+            return False
+        self.now, self._timer = max(self.now, self._timer), None
+        self._handle([m.TimerFired(self.now), *self._read_outboxes(self.rng.randint(0, 1))])
+        return True
+
+    def _lose(self) -> bool:
+        alive = [worker for worker in self.workers if worker.is_alive]
+        if not alive or self.mood.losses <= 0:
+            return False
+        self.mood.losses -= 1
+        self.rng.choice(alive).die()
+        return True
+
+    def _repeat(self) -> bool:
+        return bool(self.workers) and self.rng.choice(self.workers).repeat()
+
+    def _abandon(self) -> bool:
+        waiting = [(worker, request) for worker in self.workers for request in worker.open_waits()]
+        if not waiting or self.rng.random() > self.mood.abandons:
+            return False
+        worker, request = self.rng.choice(waiting)
+        worker.give_up(request)
+        return True
+
+    # ---- the user's program
+
+    def _submit(self) -> None:
+        events: list[m.Event] = []
+        refs = self.laws.refs_of_kernel()
+        for _ in range(min(self.mood.tasks, self.rng.randint(1, self.mood.burst))):
+            spec = self.mood.invent(self.rng, self._next_id(), refs, parent=NO_TASK, depth=0, owner=KERNEL)
+            results = self.laws.note_submitted(spec)
+            self.laws.kernel_refs.update(results)
+            refs += results
+            events.append(m.TaskSubmitted(self.now, spec))
+        self._handle(events)
+
+    def _put(self) -> None:
+        new, inner = ObjectId(self._next_id()), self.mood.some_of(self.rng, self.laws.refs_of_kernel())
+        self.laws.note_put(new, inner)
+        self.laws.kernel_refs[new] += 1
+        self._handle([m.ObjectPut(self.now, new, KERNEL, inner)])
+
+    def _read(self) -> None:
+        """Copy a ref, and find more refs inside the value."""
+        held = self.laws.refs_of_kernel()
+        if not held:
+            return
+        ref = self.rng.choice(held)
+        thing = self.laws.things[ref]
+        taken = (ref, *thing.contains) if thing.fate is Fate.READY else (ref,)
+        self.laws.kernel_refs.update(taken)
+        self._handle([m.RefsTaken(self.now, KERNEL, taken)])
+
+    def _drop(self) -> None:
+        held = self.laws.refs_of_kernel()
+        if held:
+            ref = self.rng.choice(held)
+            self.laws.kernel_refs[ref] -= 1
+            self._handle([m.RefsDropped(self.now, KERNEL, (ref,))])
+
+    def _forget(self, refs: list[ObjectId]) -> tuple[ObjectId, ...]:
+        dropped = tuple(ref for ref in refs for _ in range(self.laws.kernel_refs[ref]))
+        self.laws.kernel_refs.clear()
+        return dropped
+
+    # ---- the kernel
+
+    def _read_outboxes(self, limit: int) -> list[m.Event]:
+        batch: list[m.Event] = []
+        for _ in range(limit):
+            speaking = [worker for worker in self.workers if worker.outbox]
+            if not speaking:
+                break
+            worker = self.rng.choice(speaking)
+            said, _is_new = worker.outbox.popleft()
+            event = replace(said, at=self.now)
+            self._note_heard(worker, event)
+            batch.append(event)
+        return batch
+
+    def _note_heard(self, worker: SimulatedWorker, event: m.Event) -> None:
+        match event:
+            case m.TaskFinished() | m.TaskFailed():
+                self.laws.staged[(event.task, event.worker, event.attempt)] = event
+            case m.WorkerWaits():
+                self.laws.waits[(event.worker, event.request)].is_heard = True
+            case m.WaitAbandoned():
+                wait = self.laws.waits.get((event.worker, event.request))
+                if wait is not None:
+                    wait.is_given_up = True
+            case m.WorkerLost():
+                self.laws.note_lost(worker)
+                self.workers.remove(worker)
+
+    def _handle(self, events: list[m.Event]) -> None:
+        if not events:
+            return
+        orders = self.scheduler.handle(events)
+        self.log.append((events, orders))
+        if self._checks_books:
+            invariants.check(self.scheduler)
+        for order in orders:
+            self.laws.judge(order)
+            self._perform(order)
+        for event in events:
+            if isinstance(event, m.TaskFinished | m.TaskFailed):
+                law(self.laws.jobs[event.task].is_over, f"{event} was heard, and nothing is published")
+            elif isinstance(event, m.WorkerLost):
+                self.laws.forget_waits_of(event.worker)
+        self.laws.check_answers(orders)
+
+    def _perform(self, order: m.Instruction) -> None:
+        match order:
+            case m.StartWorker(number):
+                self.laws.workers[number] = worker = SimulatedWorker(number, self.laws, self.mood, self.rng)
+                self.workers.append(worker)
+            case m.SendTasks(number) | m.RecallTasks(number) | m.ReplyToWait(number):
+                self._put_on_the_way(number, order)
+            case m.SetTimer(at):
+                self._timer = at
+
+    def _put_on_the_way(self, number: WorkerId, order: m.SendTasks | m.RecallTasks | m.ReplyToWait) -> None:
+        worker = self.laws.workers.get(number)
+        if worker is not None and worker.is_alive:  # else it is dead, and the kernel may not know it yet
+            worker.inbox.append(order)
+
+    # ---- the end
+
+    def _drop_everything(self) -> bool:
+        """The user's program is over and its session forgets everything, and so do the workers."""
+        if self._is_user_done:
+            return False
+        self._is_user_done = True
+        self._handle([m.RefsDropped(self.now, KERNEL, self._forget(self.laws.refs_of_kernel()))])
+        for worker in self.workers:
+            worker.drop_everything()
+        return True
+
+    def _check_end(self) -> None:
+        """Nothing is left, except what can never run and what that needs."""
+        stuck, needed = self.laws.stuck(), self.laws.still_needed()
+        scheduler = self.scheduler
+        law(scheduler.tasks.keys() == stuck, f"tasks {scheduler.tasks.keys() ^ stuck} should be over")
+        objects = scheduler.references.objects.keys()
+        law(objects == needed, f"objects {objects ^ needed} are left, or should be")
+        resources = scheduler.placement.resources
+        law(resources.available == resources.total, f"only {resources.available} of {resources.total} are free")
+        warned = sum("stays pending" in text for text in self.laws.warnings)
+        law(warned == len(self.laws.infeasible_shapes()), f"{warned} warnings about requests that can never be met")
+        law(self._timer is None, "a timer is left")
