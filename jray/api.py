@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import TYPE_CHECKING, Any, Self, cast, overload
 
 from jray.options import TaskOptions
 from jray.remote_function import RemoteFunction, make_remote
 from jray.runtime import backend
-from jray.runtime.embedded import EmbeddedBackend
 from jray.runtime.object_ref import ObjectRef
+from jray.runtime.pool.zygote import Zygote
+
+if TYPE_CHECKING:
+    from jray.runtime.embedded import EmbeddedBackend
 
 _init_lock = threading.RLock()
 _on_init: list[Callable[[EmbeddedBackend], None]] = []
@@ -86,7 +89,10 @@ def init(
             )
             raise RuntimeError(msg)
         amounts = {"CPU": usable_cpus() if num_cpus is None else options.num_cpus, **options.resources}
-        runtime = EmbeddedBackend(amounts)
+        zygote = Zygote()  # first: it starts up while we import the engine
+        from jray.runtime.embedded import EmbeddedBackend
+
+        runtime = EmbeddedBackend(amounts, zygote)
         backend.install(runtime)
         for callback in _on_init:
             callback(runtime)
@@ -282,7 +288,7 @@ def on_init(callback: Callable[[EmbeddedBackend], None]) -> Callable[[], None]:
 def running() -> EmbeddedBackend | None:
     """For the notebook's rooms: the runtime in this process, if there is one."""
     runtime = backend.installed()
-    return runtime if isinstance(runtime, EmbeddedBackend) else None
+    return cast("EmbeddedBackend", runtime) if runtime is not None and runtime.name == "jray" else None
 
 
 def usable_cpus() -> int:

@@ -7,13 +7,15 @@ Ids and frozen views come out. Everything that blocks takes a deadline.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from jray.options import TaskOptions
 from jray.runtime.ids import ObjectId, Shape
 from jray.runtime.object_ref import ObjectRef, set_owner
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 class Call(NamedTuple):

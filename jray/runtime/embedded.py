@@ -6,8 +6,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jray.exceptions import GetTimeoutError, InternalError
 from jray.runtime.backend import Call, Readiness, ResourceView, Where
@@ -19,9 +18,15 @@ from jray.runtime.engine.books import TaskBody, lost_object
 from jray.runtime.ids import KERNEL, NO_TASK, ObjectId, WorkerId, id_source, returned_object
 from jray.runtime.interrupts import shielded
 from jray.runtime.object_ref import ObjectRef
+from jray.runtime.pool.worker_pool import WorkerPool
+from jray.runtime.pool.zygote import Zygote
+from jray.runtime.serde.code import pack_code
 from jray.runtime.serde.values import Packed, pack
 from jray.runtime.store.objects import Reader, store
 from jray.runtime.wire import Parcel
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 _next_id = id_source(KERNEL)  # of the process, not of the session: refs of an earlier session never meet their likes
 
@@ -31,9 +36,9 @@ class EmbeddedBackend:
 
     name = "jray"
 
-    def __init__(self, resources: Mapping[str, float]) -> None:
-        """Start with these resources ("CPU" among them)."""
-        self._engine = Engine(shape_of(resources))
+    def __init__(self, resources: Mapping[str, float], zygote: Zygote) -> None:
+        """Start with these resources ("CPU" among them); `zygote` is ours from now on."""
+        self._engine = Engine(shape_of(resources), WorkerPool(zygote))
         self._reader = Reader(self._descriptor_of, self)
         self._futures: queue.SimpleQueue[tuple[ObjectRef[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._futures_thread: threading.Thread | None = None
@@ -47,7 +52,7 @@ class EmbeddedBackend:
     def submit(self, call: Call) -> list[ObjectRef[Any]]:
         """As in Backend."""
         self._engine.guard.ensure_installed()
-        code = pack(call.function, f"Function {call.name}")
+        code = pack_code(call.function, f"Function {call.name}")
         payload = pack((call.args, call.kwargs), f"An argument of {call.name}") if call.args or call.kwargs else None
         needs = tuple(a._id for a in (*call.args, *call.kwargs.values()) if type(a) is ObjectRef)  # noqa: SLF001
         return self._submit(call, code, payload, needs)
@@ -174,6 +179,8 @@ class EmbeddedBackend:
 
     def future(self, ref: ObjectRef[Any]) -> Future[Any]:
         """As in Backend. The value is loaded in a thread of ours, never in the IO thread."""
+        from concurrent.futures import Future
+
         future: Future[Any] = Future()
         if self._futures_thread is None:
             self._futures_thread = threading.Thread(target=self._serve_futures, name="jray-futures", daemon=True)

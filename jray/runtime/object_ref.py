@@ -6,15 +6,16 @@ of the value being packed; unpickling one asks the runtime of the process for a 
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Generator, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from jray.runtime.ids import ObjectId, TaskId, task_of, to_hex
 from jray.runtime.interrupts import shielded
+
+if TYPE_CHECKING:  # asyncio alone takes 40 ms to import; who awaits has it
+    import asyncio
+    from concurrent.futures import Future
 
 _T = TypeVar("_T")
 
@@ -102,6 +103,8 @@ class ObjectRef(Generic[_T]):
 
     def as_future(self) -> asyncio.Future[_T]:
         """An asyncio future of the value, in the running loop. Cancelling it does not cancel the task."""
+        import asyncio
+
         return asyncio.wrap_future(self.future())
 
     def __await__(self) -> Generator[Any, None, _T]:
@@ -114,16 +117,21 @@ _pinned_for_ever: set[ObjectRef[Any]] = set()
 _owner_of_process: RefOwner | None = None
 
 
-@contextmanager
-def collecting_refs() -> Iterator[list[ObjectId]]:
-    """While a value is packed in this thread: the ids of the refs inside it."""
-    before = getattr(_packing, "refs", None)
+def begin_collecting() -> tuple[list[ObjectId], list[ObjectId] | None]:
+    """While a value is packed in this thread, the ids of the refs inside it go into a list.
+
+    Returns:
+        The list, and what `end_collecting` must be given: packing may happen inside packing.
+    """
+    outer: list[ObjectId] | None = getattr(_packing, "refs", None)
     refs: list[ObjectId] = []
     _packing.refs = refs
-    try:
-        yield refs
-    finally:
-        _packing.refs = before
+    return refs, outer
+
+
+def end_collecting(outer: list[ObjectId] | None) -> None:
+    """The value is packed."""
+    _packing.refs = outer
 
 
 def set_owner(owner: RefOwner | None) -> None:

@@ -15,13 +15,14 @@ class Delivery:
     a later one too early (seen in a sketch: 650 wrong answers in one run).
     """
 
-    __slots__ = ("_lock", "missing", "short", "until_failure")
+    __slots__ = ("_lock", "is_listed", "missing", "short", "until_failure")
 
     def __init__(self, missing: Iterable[ObjectId], short: int, *, until_failure: bool) -> None:
         """Wait until `short` of the missing objects are there, or one of them failed and that is enough."""
         self.missing = dict.fromkeys(missing)
         self.short = short
         self.until_failure = until_failure
+        self.is_listed = False  # some list of Waiters has it
         self._lock = threading.Lock()
         self._lock.acquire()
 
@@ -35,10 +36,7 @@ class Delivery:
             return False
         del self.missing[object_id]
         self.short -= 1
-        if self.short > 0 and not (failed and self.until_failure):
-            return False
-        self.release()
-        return True
+        return self.short <= 0 or (failed and self.until_failure)
 
     def release(self) -> None:
         """Let the thread go on."""
@@ -56,11 +54,13 @@ class Waiters:
 
     def add(self, delivery: Delivery) -> None:
         """A thread waits."""
+        delivery.is_listed = True
         for object_id in delivery.missing:
             self._deliveries.setdefault(object_id, {})[delivery] = None
 
     def remove(self, delivery: Delivery) -> None:
         """It doesn't any more."""
+        delivery.is_listed = False
         for object_id in delivery.missing:
             found = self._deliveries.get(object_id)
             if found is not None:
@@ -77,6 +77,7 @@ class Waiters:
         for delivery in self._deliveries.pop(object_id, ()):
             if delivery.hit(object_id, failed=failed):
                 self.remove(delivery)
+                delivery.release()
         return self._callbacks.pop(object_id, [])
 
     def release_all(self) -> list[Callable[[], None]]:

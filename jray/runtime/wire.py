@@ -126,6 +126,7 @@ class Done:
     took_s: float
     results: tuple[Wire, ...]
     contains: tuple[tuple[ObjectId, ...], ...]  # empty when no result contains a ref
+    is_piped: bool  # something lies in the pipes of descriptors 1 and 2: read it first
 
 
 @message

@@ -23,12 +23,13 @@ from jray.runtime.core import messages as m
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.core.views import SchedulerView, explain, view_of
 from jray.runtime.engine.books import Books, TaskBody, lost_object
+from jray.runtime.engine.hearing import Heard
 from jray.runtime.engine.listener import Listener
 from jray.runtime.engine.sink import ConsoleSink, Sink
 from jray.runtime.ids import KERNEL, ObjectId, Shape, TaskId, WorkerId, task_of
 from jray.runtime.interrupts import InterruptGuard, shielded
 from jray.runtime.pool.worker_pool import WorkerPool
-from jray.runtime.store.mapping import unmap_ended
+from jray.runtime.store.mapping import ended, unmap_ended
 from jray.runtime.store.objects import StoredValue
 from jray.runtime.waiters import Delivery, Waiters
 
@@ -40,8 +41,8 @@ _DRIVE_EVERY = 64  # submissions that can't start anything now are handled in ba
 class Engine:
     """Runs the scheduler for this process. Use it through EmbeddedBackend."""
 
-    def __init__(self, total: Shape) -> None:
-        """Start the zygote and the IO thread."""
+    def __init__(self, total: Shape, pool: WorkerPool) -> None:
+        """Start the IO thread."""
         self.sink: Sink = ConsoleSink()
         self.books = Books()
         self.scheduler = Scheduler(total)
@@ -52,7 +53,7 @@ class Engine:
         self._dropped: deque[ObjectId] = deque()  # finalizers of refs append here
         self._waiters = Waiters()
         self._after: list[Callable[[], None]] = []  # to be called when the lock is free again
-        self._pool = WorkerPool()
+        self._pool = pool
         self._listener = Listener(self._pool, self.books)
         self.guard = InterruptGuard(self._listener.wake)
         self._perform: dict[type, Callable[[Any], None]] = {
@@ -119,8 +120,9 @@ class Engine:
     @shielded
     def end_wait(self, delivery: Delivery) -> None:
         """The thread does not wait any more."""
-        with self._locked():
-            self._waiters.remove(delivery)
+        if delivery.is_listed:
+            with self._locked():
+                self._waiters.remove(delivery)
 
     @shielded
     def when_ready(self, object_id: ObjectId, callback: Callable[[], None]) -> None:
@@ -181,12 +183,10 @@ class Engine:
             self._dropped.clear()
             return
         drops = len(self._dropped)  # first: a ref that was dropped by now was counted by something in the inbox
-        with contextlib.suppress(IndexError):
-            while True:
-                events.append(self._inbox.popleft())
-        gone = [self._dropped.popleft() for _ in range(drops)]
-        gone += unmap_ended()
-        if gone:
+        while self._inbox:
+            events.append(self._inbox.popleft())
+        if drops or ended:
+            gone = [self._dropped.popleft() for _ in range(drops)] + unmap_ended()
             events.append(m.RefsDropped(time.monotonic(), KERNEL, tuple(gone)))
         if not events:
             return
@@ -195,8 +195,10 @@ class Engine:
                 self._perform[type(instruction)](instruction)
         except Exception as error:  # noqa: BLE001 - a bug of ours; everybody who waits must hear of it
             self._break(error)
-        self.books.discard_stale()
-        self._tell_freed()
+        if self.books.staged:
+            self.books.discard_stale()
+        if self.books.freed_offsets:
+            self._tell_freed()
 
     def _break(self, error: BaseException) -> None:
         logger.critical("jray's engine broke.", exc_info=error)
@@ -323,19 +325,25 @@ class Engine:
     def _turn(self, ready: list[tuple[int, int]]) -> None:
         with self._lock:
             heard = self._listener.hear(ready, time.monotonic(), self._current_task)
-        for output in heard.outputs:  # before the results are published: what a task printed is seen before its result
-            self._show(output)
-        with self._lock:
-            for key, results in heard.reports:
-                self.books.stage(key, results)  # with their events: what is staged and not published is stale
-            self._handle(heard.events)
-            if self.error is None and not self.is_closed:
-                for handle, question in heard.questions:
-                    view = view_of(self.scheduler)
-                    told = wire.ResourcesTold(question.request, dict(view.total), dict(view.available))
-                    self._send_on_control(handle.worker, told)
+            if not heard.outputs:
+                self._take_in(heard)
+        if heard.outputs:
+            for output in heard.outputs:  # before the results: what a task printed is seen before its result
+                self._show(output)
+            with self._lock:
+                self._take_in(heard)
         self._call_back()
         self.drive()
+
+    def _take_in(self, heard: Heard) -> None:
+        for key, results in heard.reports:
+            self.books.stage(key, results)  # with their events: what is staged and not published is stale
+        self._handle(heard.events)
+        if heard.questions and self.error is None and not self.is_closed:
+            view = view_of(self.scheduler)
+            for handle, question in heard.questions:
+                told = wire.ResourcesTold(question.request, dict(view.total), dict(view.available))
+                self._send_on_control(handle.worker, told)
 
     def _show(self, output: Any) -> None:
         try:

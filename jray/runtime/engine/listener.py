@@ -103,7 +103,7 @@ class Listener:
         try:
             messages = handle.channel.receive()
             if messages:
-                if any(type(received) is wire.Done for received in messages):
+                if any(type(received) is wire.Done and received.is_piped for received in messages):
                     self._read_pipe(heard, handle, handle.stdout, current_task)
                     self._read_pipe(heard, handle, handle.stderr, current_task)
                 self._interpreter.read(heard, handle, now, messages)

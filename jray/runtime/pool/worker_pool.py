@@ -82,9 +82,9 @@ class Handle:
 class WorkerPool:
     """Starts workers and remembers their arenas. The engine's lock guards it."""
 
-    def __init__(self) -> None:
-        """Start the zygote."""
-        self.zygote = Zygote()
+    def __init__(self, zygote: Zygote) -> None:
+        """The zygote is running, or on its way."""
+        self.zygote = zygote
         self.handles: dict[WorkerId, Handle] = {}  # the living
         self.arenas: dict[WorkerId, int] = {}  # read-only descriptors, also of workers that are gone
 

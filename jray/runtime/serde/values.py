@@ -7,11 +7,13 @@ classes of `__main__`). A pickle that names `__main__` was made by reference to 
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable, Iterable
+from types import FunctionType
 from typing import Any, NamedTuple
 
 from jray.runtime.ids import ObjectId
-from jray.runtime.object_ref import collecting_refs
+from jray.runtime.object_ref import begin_collecting, end_collecting
 from jray.runtime.serde.unpicklable import NotPicklable, explain_unpicklable
 
 OUT_OF_BAND_BYTES = 64 * 1024  # buffers of this size and more go through shared memory
@@ -47,13 +49,16 @@ def pack(value: object, what: str) -> Packed:
         buffers.append(raw)
         return False
 
-    with collecting_refs() as refs:
-        head = _dumps_fast(value, keep_large)
+    refs, outer = begin_collecting()
+    try:
+        head = None if isinstance(value, FunctionType) else _dumps_fast(value, keep_large)
         if head is None:
             buffers.clear()
             refs.clear()
             head = _dumps_any(value, keep_large, what)
-    return Packed(head, tuple(buffers), tuple(dict.fromkeys(refs)))
+    finally:
+        end_collecting(outer)
+    return Packed(head, tuple(buffers), tuple(dict.fromkeys(refs)) if refs else ())
 
 
 def unpack(head: bytes | memoryview, buffers: Iterable[memoryview]) -> Any:
@@ -62,20 +67,15 @@ def unpack(head: bytes | memoryview, buffers: Iterable[memoryview]) -> Any:
 
 
 def _dumps_fast(value: object, keep_large: Callable[[pickle.PickleBuffer], bool]) -> bytes | None:
-    cloudpickle = _loaded_cloudpickle()
+    """By the C pickler; None when only cloudpickle does it right."""
+    cloudpickle = sys.modules.get("cloudpickle")
     if cloudpickle is not None and cloudpickle.list_registry_pickle_by_value():
-        return None  # the user wants some modules by value: only cloudpickle can
+        return None  # the user wants some modules by value
     try:
         head = pickle.dumps(value, 5, buffer_callback=keep_large)
     except Exception:  # noqa: BLE001 - anything may go wrong in a user's __reduce__; cloudpickle tells it again
         return None
     return None if b"__main__" in head or b"__mp_main__" in head else head
-
-
-def _loaded_cloudpickle() -> Any:
-    import sys
-
-    return sys.modules.get("cloudpickle")
 
 
 def _dumps_any(value: object, keep_large: Callable[[pickle.PickleBuffer], bool], what: str) -> bytes:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future
 from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jray.exceptions import GetTimeoutError
 from jray.runtime import wire
 from jray.runtime.backend import Call, Readiness, ResourceView, Where
 from jray.runtime.ids import UNIT, ObjectId, id_source, returned_object
 from jray.runtime.object_ref import ObjectRef
+from jray.runtime.serde.code import pack_code
 from jray.runtime.serde.values import Packed, pack
 from jray.runtime.store.objects import Reader, StoredValue, store
 from jray.runtime.worker.context import Context
 from jray.runtime.worker.link import Link
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 class WorkerClient:
@@ -36,7 +39,7 @@ class WorkerClient:
 
     def submit(self, call: Call) -> list[ObjectRef[Any]]:
         """As in Backend."""
-        code = pack(call.function, f"Function {call.name}")
+        code = pack_code(call.function, f"Function {call.name}")
         arguments = (call.args, call.kwargs)
         payload = pack(arguments, f"An argument of {call.name}") if call.args or call.kwargs else None
         needs = tuple(a._id for a in (*call.args, *call.kwargs.values()) if type(a) is ObjectRef)  # noqa: SLF001
@@ -173,6 +176,8 @@ class WorkerClient:
 
     def future(self, ref: ObjectRef[Any]) -> Future[Any]:
         """As in Backend. Each waits in a thread of its own: tasks rarely need many."""
+        from concurrent.futures import Future
+
         future: Future[Any] = Future()
 
         def wait_and_tell() -> None:

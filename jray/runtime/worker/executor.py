@@ -34,10 +34,10 @@ class Executor:
             raised = False
         except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is its result
             stored, contains, raised = [self._stored_error(error)], (), True
-        flush_output()
+        is_piped = flush_output()
         took_s = time.perf_counter() - began
         results = tuple(value.to_wire() for value in stored)
-        self._link.post(wire.Done(run.task, run.attempt, raised, took_s, results, contains))
+        self._link.post(wire.Done(run.task, run.attempt, raised, took_s, results, contains, is_piped))
 
     def _run_and_store(self, run: wire.Run) -> tuple[list[StoredValue], tuple[tuple[ObjectId, ...], ...]]:
         results = self._split(self._call(run), run)

@@ -7,8 +7,10 @@ result of the task that wrote it. What C code and child processes write to descr
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import io
 import sys
+import termios
 from typing import TYPE_CHECKING
 
 from jray.runtime import wire
@@ -18,6 +20,7 @@ from jray.runtime.worker.link import Link
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+_NOTHING = bytes(4)  # as FIONREAD says it: no byte waits
 _LINE_BYTES = 8192  # text without a newline is sent in pieces of about this size
 
 
@@ -75,11 +78,23 @@ def _in_words(value: object) -> str:
 _libc = ctypes.CDLL(None)
 
 
-def flush_output() -> None:
-    """Send what was written but not finished with a newline; also what C code keeps in its buffers."""
+def flush_output() -> bool:
+    """Send what was written but not finished with a newline; also what C code keeps in its buffers.
+
+    Returns:
+        Whether something lies in the pipes of descriptors 1 and 2.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue  # the task closed or replaced it: it is the task's own
     _libc.fflush(None)
+    return _is_filled(1) or _is_filled(2)
+
+
+def _is_filled(descriptor: int) -> bool:
+    try:
+        return fcntl.ioctl(descriptor, termios.FIONREAD, _NOTHING) != _NOTHING
+    except OSError:
+        return False  # the task closed it

@@ -1,0 +1,104 @@
+"""Three figures of jray beside concurrent.futures.ProcessPoolExecutor, in one run: `make bench`.
+
+- first result: from the start of Python to the result of a first task, in a fresh process;
+- one at a time: from submitting a task that does nothing to having its result;
+- in flight: such tasks a second, 5 000 submitted together.
+
+Ratios are what to trust: the two runtimes take turns, so a slow minute of the machine strikes both. Each figure is the
+median of several rounds.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+
+import jray
+
+WORKERS = 2
+ROUNDS = 5
+ONE_AT_A_TIME = 400
+IN_FLIGHT = 5_000
+
+FIRST_WITH_JRAY = "import jray; f = jray.remote(abs); assert jray.get(f.remote(-1)) == 1"
+FIRST_WITH_POOL = (
+    "from concurrent.futures import ProcessPoolExecutor\n"
+    "with ProcessPoolExecutor(2) as pool: assert pool.submit(abs, -1).result() == 1"
+)
+
+
+def nothing() -> None:
+    """The task: what is left is the runtime's own cost."""
+
+
+def first_result_s(program: str) -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", program], check=True)
+    return time.perf_counter() - began
+
+
+def one_at_a_time_us(run_one: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    for _ in range(ONE_AT_A_TIME):
+        run_one()
+    return (time.perf_counter() - began) / ONE_AT_A_TIME * 1e6
+
+
+def in_flight_per_s(run_many: Callable[[int], object]) -> float:
+    began = time.perf_counter()
+    run_many(IN_FLIGHT)
+    return IN_FLIGHT / (time.perf_counter() - began)
+
+
+def measure() -> dict[str, tuple[list[float], list[float]]]:
+    """Figure -> (jray's rounds, the pool's rounds)."""
+    figures: dict[str, tuple[list[float], list[float]]] = {
+        "first result, s": ([], []),
+        "one at a time, µs": ([], []),
+        "in flight, tasks/s": ([], []),
+    }
+    remote_nothing = jray.remote(nothing)
+    with jray.init(num_cpus=WORKERS), ProcessPoolExecutor(WORKERS) as pool:
+
+        def many_with_jray(number: int) -> None:
+            jray.get([remote_nothing.remote() for _ in range(number)])
+
+        def many_with_pool(number: int) -> None:
+            for future in [pool.submit(nothing) for _ in range(number)]:
+                future.result()
+
+        many_with_jray(500)  # workers are up, the function is known to be short
+        many_with_pool(500)
+        for _ in range(ROUNDS):
+            _note(figures, "first result, s", first_result_s(FIRST_WITH_JRAY), first_result_s(FIRST_WITH_POOL))
+            _note(
+                figures,
+                "one at a time, µs",
+                one_at_a_time_us(lambda: jray.get(remote_nothing.remote())),
+                one_at_a_time_us(lambda: pool.submit(nothing).result()),
+            )
+            _note(figures, "in flight, tasks/s", in_flight_per_s(many_with_jray), in_flight_per_s(many_with_pool))
+    return figures
+
+
+def _note(figures: dict[str, tuple[list[float], list[float]]], name: str, jray_figure: float, pool: float) -> None:
+    figures[name][0].append(jray_figure)
+    figures[name][1].append(pool)
+
+
+def show(figures: dict[str, tuple[list[float], list[float]]]) -> None:
+    """The table; a ratio above 1 means that jray is that many times better."""
+    print(f"{'':<20} {'jray':>10} {'pool':>10} {'times better':>13}   (medians of {ROUNDS} rounds, {WORKERS} workers)")
+    for name, (ours, theirs) in figures.items():
+        mine, other = statistics.median(ours), statistics.median(theirs)
+        ratio = mine / other if name.endswith("/s") else other / mine
+        digits = 3 if name.endswith(", s") else 0
+        print(f"{name:<20} {mine:>10.{digits}f} {other:>10.{digits}f} {ratio:>13.1f}")
+
+
+if __name__ == "__main__":
+    show(measure())
