@@ -23,7 +23,7 @@ Parcel: TypeAlias = bytes | int  # packed code or arguments: the bytes, or the o
 
 _LENGTH_BYTES = 4
 _LARGEST_FRAME = 1 << 30
-_READ_BYTES = 256 * 1024
+_READ_BYTES = 64 * 1024  # more would make malloc ask the system for fresh pages at every read
 
 
 class ProtocolError(Exception):

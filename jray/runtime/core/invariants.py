@@ -22,9 +22,9 @@ def check(scheduler: Scheduler) -> None:
     _check_nobody_waits_without_reason(scheduler)
 
 
-def _require(holds: bool, what: str) -> None:  # noqa: FBT001 - it is the condition itself
-    if not holds:
-        raise BrokenInvariant(what)
+def _require(holds: bool, what: str, about: object = "") -> None:  # noqa: FBT001 - it is the condition itself
+    if not holds:  # `about` is put into words only now: this runs after every event, for every task
+        raise BrokenInvariant(f"{what} {about}".rstrip())
 
 
 def _check_resources(scheduler: Scheduler) -> None:
@@ -52,10 +52,10 @@ def _check_tasks(scheduler: Scheduler) -> None:
     lines = {(t, a) for w in placement.workers.values() if w.lease is not None for t, a in w.lease.line.items()}
     states = {task.spec.task for task in queued}
     for task_id, task in scheduler.tasks.items():
-        _require(not task.state.is_final, f"a final task is kept: {task}")
-        _require((task.state is TaskState.QUEUED) == (task_id in states), f"queue and state differ: {task}")
-        _require((task.state in _HELD) == ((task_id, task.attempt) in lines), f"line and state differ: {task}")
-        _require((task.state is TaskState.WAITING) == (task.missing > 0), f"waits for nothing: {task}")
+        _require(not task.state.is_final, "a final task is kept:", task)
+        _require((task.state is TaskState.QUEUED) == (task_id in states), "queue and state differ:", task)
+        _require((task.state in _HELD) == ((task_id, task.attempt) in lines), "line and state differ:", task)
+        _require((task.state is TaskState.WAITING) == (task.missing > 0), "waits for nothing:", task)
     open_tasks = sum(sum(tally[: TaskState.FINISHED]) for tally in scheduler.tallies.values())
     _require(open_tasks == len(scheduler.tasks), "tallies are wrong")
 
@@ -65,10 +65,10 @@ def _check_workers(scheduler: Scheduler) -> None:
     _require(len(resuming) == len({worker.id for worker in resuming}), "a worker resumes twice")
     for worker in scheduler.placement.workers.values():
         lease = worker.lease
-        _require((worker.state is WorkerState.BUSY) == (lease is not None), f"state and lease differ: {worker}")
+        _require((worker.state is WorkerState.BUSY) == (lease is not None), "state and lease differ:", worker)
         if lease is None:
             continue
-        _require(bool(lease.line), f"a lease without a task: {worker}")
+        _require(bool(lease.line), "a lease without a task:", worker)
         head = scheduler.tasks[next(iter(lease.line))]
         released = head.state in (TaskState.BLOCKED, TaskState.RESUMING)
         _require(lease.released == released, f"released, but its head is {head.state.name}")
@@ -77,12 +77,12 @@ def _check_workers(scheduler: Scheduler) -> None:
 
 
 def _check_objects(scheduler: Scheduler) -> None:
-    for object_id, record in scheduler.references.objects.items():
+    for record in scheduler.references.objects.values():
         pending = record.state is ObjectState.PENDING
-        _require(record.holders >= 0, f"object {object_id:x} has negative holders")
-        _require(record.pins >= 0, f"object {object_id:x} has negative pins")
-        _require(pending or record.holders + record.pins > 0, f"object {object_id:x} should be freed")
-        _require(pending or not record.waiters, f"somebody waits for {object_id:x}, which is there")
+        _require(record.holders >= 0, "an object has negative holders:", record)
+        _require(record.pins >= 0, "an object has negative pins:", record)
+        _require(pending or record.holders + record.pins > 0, "an object should be freed:", record)
+        _require(pending or not record.waiters, "somebody waits for an object that is there:", record)
 
 
 def _check_nobody_waits_without_reason(scheduler: Scheduler) -> None:

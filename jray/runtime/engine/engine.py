@@ -20,6 +20,7 @@ from typing import Any
 from jray.exceptions import InternalError
 from jray.runtime import wire
 from jray.runtime.core import messages as m
+from jray.runtime.core.resources import cpus_in
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.core.views import SchedulerView, explain, view_of
 from jray.runtime.engine.books import Books, TaskBody, lost_object
@@ -78,8 +79,8 @@ class Engine:
         """A task of this process."""
         self.books.bodies[spec.task] = body
         self._inbox.append(m.TaskSubmitted(time.monotonic(), spec))
-        starts_nothing = self.scheduler.placement.resources.available.get("CPU", 0) <= 0 and spec.shape
-        if not starts_nothing or len(self._inbox) % _DRIVE_EVERY == 0:
+        can_start = self.scheduler.placement.has_free_cpus or not cpus_in(spec.shape)
+        if can_start or len(self._inbox) % _DRIVE_EVERY == 0:
             self.drive()
 
     @shielded

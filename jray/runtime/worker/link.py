@@ -22,7 +22,7 @@ from jray.runtime.store.arena import Arena
 from jray.runtime.store.mapping import ended, unmap_ended
 from jray.runtime.worker.refs import HeldObjects
 
-_READ_BYTES = 256 * 1024
+_READ_BYTES = 64 * 1024  # more would make malloc ask the system for fresh pages at every read
 _PACKET_BYTES = 256 * 1024  # a control packet carries at most one inline value, which is smaller
 
 

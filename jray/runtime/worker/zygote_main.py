@@ -124,6 +124,9 @@ class _Zygote:
         for pid in self._workers:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)
+        for pid in self._workers:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)  # whoever waits for us may be sure that they are gone
         os._exit(0)
 
 
