@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast, overload
 
@@ -16,6 +15,7 @@ from jray.remote_function import RemoteFunction, make_remote
 from jray.runtime import backend
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.pool.zygote import Zygote
+from jray.runtime.system import usable_cpus
 
 if TYPE_CHECKING:
     from jray.runtime.embedded import EmbeddedBackend
@@ -289,18 +289,6 @@ def running() -> EmbeddedBackend | None:
     """For the notebook's rooms: the runtime in this process, if there is one."""
     runtime = backend.installed()
     return cast("EmbeddedBackend", runtime) if runtime is not None and runtime.name == "jray" else None
-
-
-def usable_cpus() -> int:
-    """CPUs that this process may use: its affinity, and what its cgroup allows (rounded up)."""
-    allowed = len(os.sched_getaffinity(0))
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        if quota != "max":
-            allowed = min(allowed, max(1, -(-int(quota) // int(period))))
-    except (OSError, ValueError):
-        pass  # no cgroup v2 here
-    return allowed
 
 
 def _check_refs(who: str, refs: Sequence[Any]) -> None:

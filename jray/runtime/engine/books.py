@@ -9,8 +9,9 @@ from jray.exceptions import ObjectLostError, WorkerCrashedError
 from jray.runtime import wire
 from jray.runtime.ids import KERNEL, ObjectId, Shape, TaskId, WorkerId, returned_object, to_hex
 from jray.runtime.serde.errors import pack_own_error
-from jray.runtime.store.arena import Arena, make_memory, reopen_read_only
+from jray.runtime.store.arena import Arena
 from jray.runtime.store.objects import StoredValue
+from jray.runtime.system import make_memory
 
 
 class TaskBody(NamedTuple):
@@ -47,8 +48,7 @@ class Books:
     def own_arena(self) -> Arena:
         """The kernel's arena; made at first use."""
         if self._arena is None:
-            memory = make_memory("jray-kernel")
-            self.read_descriptor = reopen_read_only(memory)
+            memory, self.read_descriptor = make_memory("jray-kernel")
             self._arena = Arena(KERNEL, memory)
         return self._arena
 

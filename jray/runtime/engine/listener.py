@@ -1,4 +1,4 @@
-"""The ears of the engine: one epoll over all workers' lines and pipes, the zygote, a timer and a wake-up call."""
+"""The ears of the engine: one poll over all workers' lines and pipes, the zygote, a timer and a wake-up call."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from jray.runtime.engine.sink import OutputText
 from jray.runtime.ids import WorkerId
 from jray.runtime.pool.worker_pool import Handle, Pipe, WorkerPool, how_it_ended
 from jray.runtime.pool.zygote import Fact
+from jray.runtime.system import WakeUp, make_poller
 
 _MOST_STILLBORN = 3  # zygotes in a row that ended before any worker was born: then something is wrong with Python
 
@@ -29,18 +30,14 @@ class Listener:
         """Listen to the pool's zygote; workers are added when they start."""
         self._pool = pool
         self._interpreter = Interpreter(books)
-        self._epoll = select.epoll()
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._poller = make_poller()
+        self._wake_up = WakeUp()
+        self.wake = self._wake_up.call  # makes `poll` return; safe everywhere
         self._handles: dict[int, Handle] = {}  # by descriptor
         self._timer: float | None = None
         self._stillborn = 0
-        self._epoll.register(self._wake, select.EPOLLIN)
-        self._epoll.register(pool.zygote.descriptor, select.EPOLLIN)
-
-    def wake(self) -> None:
-        """Make `poll` return. Safe everywhere: in signal handlers, finalizers, any thread."""
-        with contextlib.suppress(OSError):  # closed
-            os.eventfd_write(self._wake, 1)
+        self._poller.register(self._wake_up.descriptor, select.POLLIN)
+        self._poller.register(pool.zygote.descriptor, select.POLLIN)
 
     def set_timer(self, at: float) -> None:
         """Report TimerFired at this time (time.monotonic)."""
@@ -50,18 +47,18 @@ class Listener:
     def poll(self) -> list[tuple[int, int]]:
         """Wait until something can be heard: (descriptor, what) pairs."""
         timeout_s = -1.0 if self._timer is None else max(0.0, self._timer - time.monotonic())
-        return self._epoll.poll(timeout_s)
+        return self._poller.poll(timeout_s)
 
     def listen_to(self, handle: Handle) -> None:
         """A worker was started."""
         for descriptor in handle.descriptors():
             self._handles[descriptor] = handle
-            self._epoll.register(descriptor, select.EPOLLIN)
+            self._poller.register(descriptor, select.POLLIN)
 
     def watch_for_room(self, descriptor: int) -> None:
         """A socket was full: report when it takes more."""
         with contextlib.suppress(OSError, ValueError):
-            self._epoll.modify(descriptor, select.EPOLLIN | select.EPOLLOUT)
+            self._poller.modify(descriptor, select.POLLIN | select.POLLOUT)
 
     # ---- with the engine's lock held
 
@@ -72,9 +69,8 @@ class Listener:
             handle = self._handles.get(descriptor)
             if handle is not None:
                 self._hear_worker(heard, handle, descriptor, what, now, current_task)
-            elif descriptor == self._wake:
-                with contextlib.suppress(BlockingIOError):
-                    os.eventfd_read(self._wake)
+            elif descriptor == self._wake_up.descriptor:
+                self._wake_up.clear()
             elif descriptor == self._pool.zygote.descriptor:
                 self._hear_zygote(heard, now, current_task)
         if self._timer is not None and now >= self._timer:
@@ -87,15 +83,15 @@ class Listener:
     ) -> None:
         for pipe in (handle.stdout, handle.stderr):
             if descriptor == pipe.descriptor:
-                if not self._read_pipe(heard, handle, pipe, current_task) and what & select.EPOLLHUP:
-                    self._epoll.unregister(descriptor)  # the task closed it, or the worker is gone
+                if not self._read_pipe(heard, handle, pipe, current_task) and what & select.POLLHUP:
+                    self._poller.unregister(descriptor)  # the task closed it, or the worker is gone
                 return
-        if what & select.EPOLLOUT:
+        if what & select.POLLOUT:
             self._flush(handle, descriptor)
         if descriptor == handle.control.socket.fileno():
-            if what & (select.EPOLLIN | select.EPOLLHUP):  # it never sends anything here: it is gone
+            if what & (select.POLLIN | select.POLLHUP):  # it never sends anything here: it is gone
                 self._give_up(handle, descriptor)
-        elif what & ~select.EPOLLOUT:
+        elif what & ~select.POLLOUT:
             self._read_stream(heard, handle, now, current_task)
 
     def _read_stream(self, heard: Heard, handle: Handle, now: float, current_task: CurrentTask) -> bool:
@@ -126,13 +122,13 @@ class Listener:
         is_control = descriptor == handle.control.socket.fileno()
         with contextlib.suppress(OSError):  # it is gone; its end of file will tell
             if handle.control.flush() if is_control else handle.channel.flush():
-                self._epoll.modify(descriptor, select.EPOLLIN)
+                self._poller.modify(descriptor, select.POLLIN)
 
     def _give_up(self, handle: Handle, descriptor: int) -> None:
         """It broke off the line. How it ended is told by the zygote; if it has not ended, it must."""
         self._handles.pop(descriptor, None)
         with contextlib.suppress(OSError, ValueError):
-            self._epoll.unregister(descriptor)
+            self._poller.unregister(descriptor)
         handle.is_doomed = True
         if handle.pid:
             self._pool.zygote.kill(handle.pid)
@@ -171,7 +167,7 @@ class Listener:
         for descriptor in handle.descriptors():
             self._handles.pop(descriptor, None)
             with contextlib.suppress(OSError, ValueError):
-                self._epoll.unregister(descriptor)
+                self._poller.unregister(descriptor)
         self._pool.remove(handle.worker)
         heard.events.append(m.WorkerLost(now, handle.worker, reason))
 
@@ -182,14 +178,14 @@ class Listener:
             msg = f"{_MOST_STILLBORN} zygotes in a row ended before a worker was born; see what they wrote to stderr"
             raise RuntimeError(msg)
         pid = self._pool.zygote.pid
-        self._epoll.unregister(self._pool.zygote.descriptor)
+        self._poller.unregister(self._pool.zygote.descriptor)
         for handle in list(self._pool.handles.values()):
             reason = f"worker {handle.label} went with the process that starts workers (pid {pid}), which ended"
             self._lost(heard, handle, reason, now, current_task)
         self._pool.replace_zygote()
-        self._epoll.register(self._pool.zygote.descriptor, select.EPOLLIN)
+        self._poller.register(self._pool.zygote.descriptor, select.POLLIN)
 
     def close(self) -> None:
         """Stop listening."""
-        self._epoll.close()
-        os.close(self._wake)
+        self._poller.close()
+        self._wake_up.close()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from jray.runtime.ids import WorkerId
 from jray.runtime.pool.zygote import Zygote
-from jray.runtime.store.arena import make_memory, reopen_read_only
+from jray.runtime.system import make_memory
 from jray.runtime.wire import ArenaGone, ArenaShown, Channel, ControlLane
 
 _PIPE_READ_BYTES = 64 * 1024
@@ -94,8 +94,7 @@ class WorkerPool:
         our_control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         stdout, their_stdout = os.pipe2(os.O_CLOEXEC)
         stderr, their_stderr = os.pipe2(os.O_CLOEXEC)
-        memory = make_memory(f"jray-w{worker}")
-        self.arenas[worker] = reopen_read_only(memory)
+        memory, self.arenas[worker] = make_memory(f"jray-w{worker}")
         given = [theirs.fileno(), their_control.fileno(), memory, their_stdout, their_stderr]
         try:
             self.zygote.fork(worker, given)

@@ -79,16 +79,6 @@ class Allocator:
         del self._ends[offset + length]
 
 
-def make_memory(name: str) -> int:
-    """A descriptor of fresh shared memory without a name in any file system. Linux only: memfd."""
-    return os.memfd_create(name, os.MFD_CLOEXEC)
-
-
-def reopen_read_only(descriptor: int) -> int:
-    """A second descriptor of the same memory through which nobody can write, not even by mapping it."""
-    return os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
-
-
 class Arena:
     """The arena of this process. Its one writer; safe from any thread."""
 

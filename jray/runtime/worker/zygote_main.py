@@ -8,7 +8,6 @@ left of its workers with all that they started, and ends.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import importlib
 import marshal
@@ -20,10 +19,10 @@ import sys
 from typing import NoReturn
 
 from jray.runtime.ids import WorkerId
+from jray.runtime.system import die_with_parent
 from jray.runtime.worker.main import Birth, run_worker
 
 _DESCRIPTORS = 5
-_PR_SET_PDEATHSIG = 1
 _PACKET_BYTES = 4096
 
 
@@ -86,7 +85,7 @@ class _Zygote:
     def _become_worker(self, worker: WorkerId, descriptors: list[int]) -> NoReturn:
         status = 70  # a bug in jray, if it gets that far
         try:
-            _die_with_parent()
+            die_with_parent()
             os.setsid()
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -127,13 +126,6 @@ class _Zygote:
         for pid in self._workers:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)  # whoever waits for us may be sure that they are gone
-        os._exit(0)
-
-
-def _die_with_parent() -> None:
-    """If even the zygote is killed, its workers get SIGKILL from the system. Linux only."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:  # it died in between
         os._exit(0)
 
 

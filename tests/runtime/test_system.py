@@ -1,0 +1,72 @@
+"""What only Linux has can be missing: the same promises hold with what other systems have."""
+
+from __future__ import annotations
+
+import os
+import select
+
+import numpy as np
+import pytest
+
+from jray.runtime.system import WakeUp, make_memory, make_poller, usable_cpus
+
+
+@pytest.fixture(params=["as it is", "without Linux"])
+def system(request, monkeypatch):
+    if request.param == "without Linux":
+        monkeypatch.delattr(os, "memfd_create")
+        monkeypatch.delattr(os, "eventfd")
+        monkeypatch.delattr(select, "epoll")
+        monkeypatch.delattr(os, "sched_getaffinity")
+    return request.param
+
+
+def test_memory_is_written_through_one_descriptor_and_only_read_through_the_other(system):
+    writable, readable = make_memory("test")
+    try:
+        assert os.pwrite(writable, b"hello", 4096) == 5
+        assert os.pread(readable, 5, 4096) == b"hello"
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.pwrite(readable, b"x", 0)
+        assert os.fstat(writable).st_nlink == 0  # no name: nothing can be left behind
+    finally:
+        os.close(writable)
+        os.close(readable)
+
+
+def test_a_call_wakes_a_poll_once(system):
+    wake_up, poller = WakeUp(), make_poller()
+    poller.register(wake_up.descriptor, select.POLLIN)
+    assert poller.poll(0) == []
+    wake_up.call()
+    wake_up.call()
+    assert poller.poll(-1) == [(wake_up.descriptor, select.POLLIN)]
+    wake_up.clear()
+    assert poller.poll(0) == []
+    poller.close()
+    wake_up.close()
+    wake_up.call()  # nobody polls any more: no error
+
+
+def test_a_poll_gives_up_after_its_time_out_in_seconds(system):
+    poller = make_poller()
+    assert poller.poll(0.001) == []
+    poller.close()
+
+
+def test_at_least_one_cpu_is_usable(system):
+    assert 1 <= usable_cpus() <= (os.cpu_count() or 1)
+
+
+def test_arrays_travel_through_an_unlinked_file_where_there_is_no_memfd(monkeypatch, runtime_with):
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.delattr(os, "eventfd")
+    monkeypatch.delattr(select, "epoll")
+    jray = runtime_with(num_cpus=1)
+    array = np.arange(100_000)
+
+    @jray.remote
+    def double(values):
+        return values * 2
+
+    assert (jray.get(double.remote(jray.put(array))) == array * 2).all()
