@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import random
+import reprlib
 
 import pytest
 
@@ -119,6 +120,7 @@ class Run:
             "maybe": lambda: chance.random() < 0.5,
             "some": lambda: range(chance.choice([0, 0, 1, 2])),
             "show": lambda value: self.trace.append(describe(value)),
+            "brief": describe,
             "suppress": Suppressing,
             "step": step,
             "perhaps_fail": perhaps_fail,
@@ -133,7 +135,8 @@ class Run:
 
 
 def describe(value) -> str:
-    return repr(value).split(" at 0x")[0]
+    """Cut short: values that hold each other grow with each turn of a loop."""
+    return reprlib.repr(value).split(" at 0x")[0]
 
 
 def indent(lines: list[str]) -> list[str]:
@@ -163,7 +166,7 @@ class CellWriter:
         return [
             *[f"def {f}():", *indent(self.function_body())],
             *[f"def {g}():", f"    return {f}()"],
-            *[f"class {h}:", f"    def __repr__(self): return str(({self.names()[0]}, {f}()))"],
+            *[f"class {h}:", f"    def __init__(self): show(({self.names()[0]}, {f}()))"],
         ]
 
     def function_body(self) -> list[str]:
@@ -185,7 +188,7 @@ class CellWriter:
             x,
             f"({x}, {y})",
             f"[{x}, [{y}]]",
-            f"f'{{{x}}} {{{y}!r:>{{4}}}}'",
+            f"f'{{brief({x})}} {{brief({y})!r:>{{4}}}}'",
             f"[i for i in ({x}, {y})]",
         ]
         if self.only_straight:

@@ -137,8 +137,8 @@ class Scheduler:
 
     def _on_worker_waits(self, event: m.WorkerWaits) -> None:
         worker = self.placement.workers.get(event.worker)
-        if worker is None:
-            return
+        if worker is None or event.request in worker.asks:
+            return  # lost, or said twice
         ask = Ask(event.worker, event.request, event.objects, 0, event.until_failure, releases=False)
         pending: list[ObjectRecord] = []
         for object_id in dict.fromkeys(event.objects):
@@ -308,9 +308,10 @@ class Scheduler:
 
     def _answer(self, ask: Ask) -> None:
         """The waiting thread may go on; a main thread first gets its CPUs back."""
+        worker = self.placement.workers.get(ask.worker)
+        if worker is None or worker.asks.pop(ask.request, None) is not ask:
+            return  # answered already: two of its objects came, and were freed, in one batch
         self._forget(ask)
-        worker = self.placement.workers[ask.worker]
-        worker.asks.pop(ask.request, None)
         if not ask.releases:
             self._out.append(m.ReplyToWait(ask.worker, ask.request))
             return

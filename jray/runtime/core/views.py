@@ -74,8 +74,15 @@ def _why(scheduler: Scheduler, task: TaskRecord) -> str:
             return "blocked in get or wait"
         case TaskState.RESUMING:
             return "ready to go on after get or wait, waiting for its CPUs"
+        case _ if _is_prefetched(scheduler, task):
+            return "queued: next in a worker's line, behind a short task"
         case _:
             return "running"
+
+
+def _is_prefetched(scheduler: Scheduler, task: TaskRecord) -> bool:
+    leases = (worker.lease for worker in scheduler.placement.workers.values())
+    return any(task.spec.task in list(lease.line)[1:] for lease in leases if lease is not None)
 
 
 def _why_queued(resources: Resources, task: TaskRecord) -> str:

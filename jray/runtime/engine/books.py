@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -167,6 +168,7 @@ class Books:
         if self._arena is not None:
             self._arena.close()
             self._arena = None
+            os.close(self.read_descriptor)
 
 
 def lost_object(object_id: ObjectId) -> StoredValue:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from jray.runtime.core import messages as m
 from jray.runtime.core.placement import MOST_WITHOUT_CPU
-from jray.runtime.core.resources import CPU, Resources, Shape, cpus_in
+from jray.runtime.core.resources import CPU, Shape, cpus_in
 from jray.runtime.ids import KERNEL, ObjectId, TaskId, WorkerId, returned_object
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ def law(holds: bool, text: str) -> None:
     """Say what was broken."""
     if not holds:
         raise Impossible(text)
+
+
+def _fits(shape: Shape, amounts: Counter[str]) -> bool:
+    return all(amount <= amounts[name] for name, amount in shape)
 
 
 @dataclass(slots=True)
@@ -136,6 +140,11 @@ class Laws:
 
     def check_use(self) -> None:
         """Nothing is used twice: those that run now, together, use no more than there is."""
+        for name, amount in self._used().items():
+            total = dict(self.total).get(name, 0)
+            law(amount <= total, f"{name} is oversubscribed: {amount} of {total} in use")
+
+    def _used(self) -> Counter[str]:
         used: Counter[str] = Counter()
         for worker in self.workers.values():
             if not worker.is_alive or worker.body is None:
@@ -143,9 +152,7 @@ class Laws:
             for name, amount in self.jobs[worker.body.task].spec.shape:
                 if name != CPU or not worker.is_blocked:
                     used[name] += amount
-        totals = dict(self.total)
-        for name, amount in used.items():
-            law(amount <= totals.get(name, 0), f"{name} is oversubscribed: {amount} of {totals.get(name, 0)} in use")
+        return used
 
     # ---- orders
 
@@ -265,10 +272,10 @@ class Laws:
 
     def check_nobody_is_forgotten(self) -> None:
         """When nothing can happen any more: whoever stands still has a reason."""
-        free = self._free_now()
+        free = Counter(dict(self.total))
+        free.subtract(self._used())
         owed = self.owed_replies()
-        cpus = free.available.get(CPU, 0)
-        law(not owed or any(wait.cpus > cpus for wait in owed), f"{len(owed)} waits could go on, and do not")
+        law(not owed or any(wait.cpus > free[CPU] for wait in owed), f"{len(owed)} waits could go on, and do not")
         for worker in self.workers.values():
             law(not worker.line, f"{worker.line} were not called back from {worker.id}")
         without_cpu = sum(not cpus_in(self.jobs[task].spec.shape) for w in self.workers.values() for task, _ in w.owes)
@@ -279,25 +286,16 @@ class Laws:
             if task in held or Fate.PENDING in fates:
                 continue
             has_to_wait = owed if cpus_in(job.spec.shape) else without_cpu >= MOST_WITHOUT_CPU
-            law(bool(has_to_wait) or not free.fits(job.spec.shape), f"{task:x} could run, and does not")
-
-    def _free_now(self) -> Resources:
-        free = Resources(self.total)
-        for worker in self.workers.values():
-            if worker.body is not None:
-                free.take(self.jobs[worker.body.task].spec.shape)
-                if worker.is_blocked:
-                    free.give_back_cpus(cpus_in(self.jobs[worker.body.task].spec.shape))
-        return free
+            law(bool(has_to_wait) or not _fits(job.spec.shape, free), f"{task:x} could run, and does not")
 
     # ---- the end
 
     def stuck(self) -> set[TaskId]:
         """What can never run: requests that no idle machine meets, and what needs their results."""
-        machine = Resources(self.total)
+        machine = Counter(dict(self.total))
         for task, job in self.unfinished.items():
             waits_for = [need for need in job.spec.needs if self.things[need].fate is Fate.PENDING]
-            law(bool(waits_for) or not machine.could_fit(job.spec.shape), f"{task:x} was never done")
+            law(bool(waits_for) or not _fits(job.spec.shape, machine), f"{task:x} was never done")
         return set(self.unfinished)
 
     def still_needed(self) -> set[ObjectId]:
@@ -315,10 +313,10 @@ class Laws:
 
     def infeasible_shapes(self) -> set[Shape]:
         """The shapes about which the user must have been warned, once each."""
-        machine = Resources(self.total)
+        machine = Counter(dict(self.total))
         jobs = self.unfinished.values()
         ready = [job for job in jobs if all(self.things[need].fate is Fate.READY for need in job.spec.needs)]
-        return {job.spec.shape for job in ready if not machine.could_fit(job.spec.shape)}
+        return {job.spec.shape for job in ready if not _fits(job.spec.shape, machine)}
 
     def refs_of_kernel(self) -> list[ObjectId]:
         """What the user's program holds."""

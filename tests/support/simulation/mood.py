@@ -26,6 +26,7 @@ class Mood:
     total: Shape
     shapes: list[Shape]  # what tasks ask for
     tasks: int  # how many may still be submitted, by anybody
+    user_tasks: int  # how many of them by the user's program
     user_moves: int  # how many things the user's program does
     losses: int  # how many workers may still be lost
     depth: int  # how deep tasks may nest
@@ -45,22 +46,25 @@ class Mood:
         """A mood; `size` multiplies how much there is to do."""
         cpus = rng.choice((1, 1, 2, 2, 3, 4))
         total = shape_of({"CPU": cpus, "gpu": rng.choice((0, 1, 2)), "disk": 1})
+        tasks = size * rng.randint(4, 24)
+        depth = rng.choice((0, 1, 2, 3))
         return cls(
             total=total,
             shapes=_drawn_shapes(rng, cpus),
-            tasks=size * rng.randint(4, 12),
-            user_moves=size * rng.randint(3, 9),
-            losses=rng.choice((0, 1, 3)) * size,
-            depth=rng.choice((0, 1, 2, 3)),
-            steps=rng.choice((1, 3, 5)),
+            tasks=tasks,
+            user_tasks=tasks // 2 if depth else tasks,
+            user_moves=size * rng.randint(3, 12),
+            losses=rng.choice((0, 2, 6)) * size,
+            depth=depth,
+            steps=rng.choice((1, 3, 6)),
             batch=rng.choice((1, 1, 2, 5)),
-            weights=[_slow_or_fast(rng) for _ in MOVES[:5]] + [rng.choice((0.0, 0.05, 0.3)) for _ in MOVES[5:]],
+            weights=[_slow_or_fast(rng) for _ in MOVES[:5]] + [rng.choice((0.0, 0.1, 0.5)) for _ in MOVES[5:]],
             functions=rng.choice((["tiny"], ["tiny", "long"], ["short"], list(FUNCTIONS))),
-            burst=rng.choice((1, 2, 8)) * size,
+            burst=rng.choice((1, 2, 8)),
             keeps_refs=rng.choice((0.0, 0.2, 0.5)),
-            fails=rng.choice((0.0, 0.1, 0.4)),
+            fails=rng.choice((0.0, 0.2, 0.6)),
             takes_arguments=rng.choice((0.2, 0.5, 0.8)),
-            abandons=rng.choice((0.0, 0.1, 0.5)),
+            abandons=rng.choice((0.1, 0.5, 1.0)),
             is_impatient=rng.random() < 0.5,
         )
 
@@ -95,9 +99,10 @@ class Mood:
 def _drawn_shapes(rng: Random, cpus: int) -> list[Shape]:
     ordinary: list[dict[str, float]] = [{"CPU": 1}, {"CPU": 0.5}, {"CPU": cpus}, {}, {"disk": 0.5}]
     special: list[dict[str, float]] = [{"CPU": 1, "gpu": 1}, {"gpu": 1}, {"CPU": cpus + 1}, {"CPU": 1, "tpu": 1}]
-    if rng.random() < 0.4:
-        return [shape_of({"CPU": 1})]
-    return [shape_of(shape) for shape in rng.choices(ordinary, k=2) + rng.choices(ordinary + special, k=1)]
+    few = rng.choice((ordinary[:1], ordinary[:1], [{"CPU": cpus}, {}], None, None))
+    if few is None:
+        few = rng.choices(ordinary, k=3) + rng.choices(ordinary + special, k=1)
+    return [shape_of(shape) for shape in few]
 
 
 def _slow_or_fast(rng: Random) -> float:

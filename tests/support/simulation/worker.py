@@ -48,7 +48,8 @@ class SimulatedWorker:
         self._next_id = id_source(number)
         self._requests = 0
         self._repeatable: list[m.Event] = []
-        self._acts = (self._submit, self._submit, self._put, self._drop, self._wait, self._wait, self._wait_aside)
+        often = (self._submit, self._submit, self._submit, self._wait, self._wait)
+        self._acts = (*often, self._wait_aside, self._put, self._drop)
 
     # ---- messages
 

@@ -128,7 +128,9 @@ class World:
     def _submit(self) -> None:
         events: list[m.Event] = []
         refs = self.laws.refs_of_kernel()
-        for _ in range(min(self.mood.tasks, self.rng.randint(1, self.mood.burst))):
+        number = min(self.mood.user_tasks, self.rng.randint(1, self.mood.burst))
+        self.mood.user_tasks -= number
+        for _ in range(number):
             spec = self.mood.invent(self.rng, self._next_id(), refs, parent=NO_TASK, depth=0, owner=KERNEL)
             results = self.laws.note_submitted(spec)
             self.laws.kernel_refs.update(results)
