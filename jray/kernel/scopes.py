@@ -5,8 +5,8 @@ read, bound and deleted. The scope decides whether a name was certainly bound by
 the scopes inside it do not bind themselves.
 
 A name that was bound and then deleted may be called certain or not: reading it is a NameError either way,
-whatever the kernel holds under that name. So one walk through a loop is enough, and `except` may ignore what
-`try` deleted.
+whatever the kernel holds under that name. So what a loop deletes need not be known where its next turn begins,
+nor in `except` what `try` deleted.
 """
 
 from __future__ import annotations

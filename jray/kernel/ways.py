@@ -197,6 +197,17 @@ class RunOrderVisitor(ast.NodeVisitor):
         self.scope.flow = join(self.scope.flow, *loop.breaks)
 
     def _loop_body(self, body: Sequence[ast.stmt]) -> tuple[_Loop, Flow]:
+        """Visit the turns of a loop; return the ways out of its body, and what is known after it."""
+        later = self.scope.flow.fork()
+        loop, after = self._one_turn(body)
+        if not after.possible <= later.possible:
+            # A later turn begins with what an earlier one has bound. It can't have less that is certain.
+            later.possible |= after.possible
+            self.scope.flow = later
+            loop, after = self._one_turn(body)
+        return loop, after
+
+    def _one_turn(self, body: Sequence[ast.stmt]) -> tuple[_Loop, Flow]:
         loop = _Loop()
         self._loops.append(loop)
         self.through(body)

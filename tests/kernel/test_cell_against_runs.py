@@ -18,6 +18,7 @@ FUNCTIONS = "fgh"
 SEEDS = range(25)
 CELLS_PER_SEED = 80
 MAX_STEPS = 12
+MAX_DEPTH = 3
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -96,9 +97,9 @@ class Run:
         kernel |= {name: lambda name=name: f"kernel's {name}()" for name in FUNCTIONS}
         self.names = kernel | self.helpers(random.Random(chances))
         exec(compile(cell.definitions, "<cell>", "exec"), self.names)
+        self.before = dict(self.names)
         for name in {*NAMES, *FUNCTIONS} - {*keep}:
             del self.names[name]
-        self.before = dict(self.names)
         try:
             exec(compile(cell.body, "<cell>", "exec"), self.names)
             self.trace.append(describe(eval(compile(cell.shown, "<cell>", "eval"), self.names)))
@@ -130,7 +131,7 @@ class Run:
         return {
             name: describe(self.names[name])
             for name in NAMES
-            if name in self.names and self.names[name] is not self.before.get(name)
+            if name in self.names and self.names[name] is not self.before.get(name, ...)
         }
 
 
@@ -224,45 +225,44 @@ class CellWriter:
         ]
         if self.only_straight:
             return self.random.choice(simple)
-        others = [
-            [f"{x} *= 1"],
-            [f"del {x}"],
-            [f"import os as {x}"],
-            ["perhaps_fail()"],
-            ["raise ValueError"],
-        ]
+        if depth < MAX_DEPTH and self.random.random() < 0.4:
+            return self.compound(depth, in_loop=in_loop)
+        others = [[f"{x} *= 1"], [f"del {x}"], [f"import os as {x}"], ["perhaps_fail()"], ["raise ValueError"]]
         jumps = [["break"], ["continue"], ["if maybe(): break"]] if in_loop else []
-        compound = [self.compound(depth, in_loop=in_loop)] * 6 if depth < 3 else []
-        return self.random.choice([*simple, *simple, *others, *jumps, *compound])
-
-    def block(self, depth: int, *, in_loop: bool) -> list[str]:
-        count = self.random.randint(1, 3)
-        return indent([line for _ in range(count) for line in self.statement(depth + 1, in_loop=in_loop)])
+        return self.random.choice([*simple, *simple, *others, *jumps])
 
     def compound(self, depth: int, *, in_loop: bool) -> list[str]:
         x, y, z = self.names()
-        first, second, third = (self.block(depth, in_loop=in_loop) for _ in range(3))
-        looped = ["    step()", *self.block(depth, in_loop=True)]
         items = self.random.choice(["some()", "[1, 2]", "range(2)"])
         error = self.random.choice(["Exception", "ValueError", f"Exception as {x}"])
         statements = [
-            [f"if {self.condition()}:", *first, "else:", *second],
-            [f"if {self.condition()}:", *first],
-            [f"for {x} in {items}:", *looped, "else:", *second],
-            [f"for _ in {items}:", *looped],
-            [f"while {self.condition()}:", *looped, "else:", *second],
-            ["while True:", *looped],
-            ["try:", *first, f"except {error}:", *second],
-            ["try:", *first, f"except {error}:", *second, "else:", "    pass", "finally:", *third],
-            ["try:", *first, "finally:", *second],
-            [f"with suppress() as {x}:", *first],
-            [f"match {self.expression()}:", f"    case [{x}, *{y}] if maybe():", *indent(first)],
-            [f"match {y}:", "    case 1:", *indent(first), f"    case {z}:", *indent(second)],
+            [f"if {self.condition()}:", "    BLOCK", "else:", "    BLOCK"],
+            [f"if {self.condition()}:", "    BLOCK"],
+            [f"for {x} in {items}:", "    step()", "    LOOPED", "else:", "    BLOCK"],
+            [f"for _ in {items}:", "    step()", "    LOOPED"],
+            [f"while {self.condition()}:", "    step()", "    LOOPED", "else:", "    BLOCK"],
+            ["while True:", "    step()", "    LOOPED"],
+            ["try:", "    BLOCK", f"except {error}:", "    BLOCK"],
+            ["try:", "    BLOCK", f"except {error}:", "    BLOCK", "finally:", "    BLOCK"],
+            ["try:", "    BLOCK", f"except {error}:", "    pass", "else:", "    BLOCK"],
+            ["try:", "    BLOCK", "finally:", "    BLOCK"],
+            [f"with suppress() as {x}:", "    BLOCK"],
+            [f"match {self.expression()}:", f"    case [{x}, *{y}] if maybe():", "        BLOCK"],
+            [f"match {y}:", "    case 1:", "        BLOCK", f"    case {z}:", "        BLOCK"],
             # Under `if`, where they are run by the task.
             ["if True:", *indent([f"def {x}():", *indent(self.function_body()), f"show({x}())"])],
             ["if True:", *indent(self.class_with_method())],
         ]
-        return self.random.choice(statements)
+        chosen = self.random.choice(statements)
+        return [part for line in chosen for part in self.filled_in(line, depth, in_loop=in_loop)]
+
+    def filled_in(self, line: str, depth: int, *, in_loop: bool) -> list[str]:
+        if not line.endswith(("BLOCK", "LOOPED")):
+            return [line]
+        in_loop = in_loop or line.endswith("LOOPED")
+        count = self.random.randint(1, 3)
+        block = [part for _ in range(count) for part in self.statement(depth + 1, in_loop=in_loop)]
+        return [line.replace("BLOCK", part).replace("LOOPED", part) for part in block]
 
     def class_with_method(self) -> list[str]:
         x, y, z = self.names()

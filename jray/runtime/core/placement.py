@@ -73,11 +73,13 @@ class Placement:
         if lease is None or lease.line.get(task) != attempt:
             return False
         del lease.line[task]
-        record = self._tasks.get(task)
-        if record is not None:
-            self._learn(record.spec.function, took_s)
+        record = self._tasks[task]
+        expected_s = self._expected_s(record)
+        self._learn(record.spec.function, took_s)
         if lease.line:
-            lease.expected_s -= min(self._expected_s(record) if record else 0.0, lease.expected_s)
+            # At least what we now know of such tasks: if this one was slow, nothing more is put behind the others.
+            rest_s = len(lease.line) * self._expected_s(record)
+            lease.expected_s = max(lease.expected_s - expected_s, rest_s)
             lease.deadline = now + lease.expected_s + RECALL_GRACE_S
             self._hungry[worker.id] = worker
         elif not lease.released:

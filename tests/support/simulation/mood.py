@@ -29,6 +29,7 @@ class Mood:
     user_tasks: int  # how many of them by the user's program
     user_moves: int  # how many things the user's program does
     losses: int  # how many workers may still be lost
+    repeats: int  # how many messages may still be said again
     depth: int  # how deep tasks may nest
     steps: int  # how much a task does before it ends, at most
     batch: int  # how many messages the kernel finds at once, at most
@@ -47,7 +48,7 @@ class Mood:
         cpus = rng.choice((1, 1, 2, 2, 3, 4))
         total = shape_of({"CPU": cpus, "gpu": rng.choice((0, 1, 2)), "disk": 1})
         tasks = size * rng.randint(4, 24)
-        depth = rng.choice((0, 1, 2, 3))
+        depth = rng.choice((0, 1, 2, 2, 3))
         return cls(
             total=total,
             shapes=_drawn_shapes(rng, cpus),
@@ -55,10 +56,11 @@ class Mood:
             user_tasks=tasks // 2 if depth else tasks,
             user_moves=size * rng.randint(3, 12),
             losses=rng.choice((0, 2, 6)) * size,
+            repeats=rng.choice((5, 40)) * size,
             depth=depth,
-            steps=rng.choice((1, 3, 6)),
+            steps=rng.choice((1, 4, 8)),
             batch=rng.choice((1, 1, 2, 5)),
-            weights=[_slow_or_fast(rng) for _ in MOVES[:5]] + [rng.choice((0.0, 0.1, 0.5)) for _ in MOVES[5:]],
+            weights=[_slow_or_fast(rng) for _ in MOVES[:5]] + [rng.choice((0.0, 0.3, 1.0)) for _ in MOVES[5:]],
             functions=rng.choice((["tiny"], ["tiny", "long"], ["short"], list(FUNCTIONS))),
             burst=rng.choice((1, 2, 8)),
             keeps_refs=rng.choice((0.0, 0.2, 0.5)),

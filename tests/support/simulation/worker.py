@@ -16,7 +16,7 @@ from tests.support.simulation.laws import Fate, Laws, Wait
 from tests.support.simulation.mood import FUNCTIONS, Mood
 
 Order = m.SendTasks | m.RecallTasks | m.ReplyToWait
-REPEATED = (m.TaskFinished, m.TaskFailed, m.AttemptsHandedBack)  # what a nasty worker says twice
+REPEATED = (m.TaskFinished, m.TaskFailed, m.AttemptsHandedBack, m.WaitAbandoned)  # what a nasty worker says twice
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class SimulatedWorker:
         self._next_id = id_source(number)
         self._requests = 0
         self._repeatable: list[m.Event] = []
-        often = (self._submit, self._submit, self._submit, self._wait, self._wait)
+        often = (self._submit, self._submit, self._call, self._call, self._wait)
         self._acts = (*often, self._wait_aside, self._put, self._drop)
 
     # ---- messages
@@ -175,6 +175,11 @@ class SimulatedWorker:
         self.refs.update(dict.fromkeys(self._laws.note_submitted(child)))
         self.say(m.TaskSubmitted(0.0, child))
 
+    def _call(self) -> None:
+        """Submit, and wait for it at once."""
+        self._submit()
+        self._wait()
+
     def _put(self) -> None:
         new, inner = ObjectId(self._next_id()), self._some_refs()
         self._laws.note_put(new, inner)
@@ -203,7 +208,8 @@ class SimulatedWorker:
     def _ask(self, *, releases: bool) -> int:
         assert self.body is not None
         self._requests += 1
-        refs = list(self.refs)[-4:]
+        pending = [ref for ref in self.refs if self._laws.things[ref].fate is Fate.PENDING]
+        refs = (pending if pending and self._rng.random() < 0.8 else list(self.refs))[-4:]
         objects = tuple(self._rng.sample(refs, self._rng.randint(1, len(refs))))
         count = self._rng.choice((1, len(objects), len(objects)))
         until_failure = self._rng.random() < 0.5

@@ -108,12 +108,22 @@ class World:
         alive = [worker for worker in self.workers if worker.is_alive]
         if not alive or self.mood.losses <= 0:
             return False
+        # Those that wait have the most to untangle, and are few: most losses are kept for them.
+        resuming = {wait.said.worker for wait in self.laws.owed_replies()}
+        weak = [worker for worker in alive if worker.id in resuming] or [w for w in alive if w.is_blocked]
+        if self.rng.random() < 0.7:
+            alive = weak
+        if not alive:
+            return False
         self.mood.losses -= 1
         self.rng.choice(alive).die()
         return True
 
     def _repeat(self) -> bool:
-        return bool(self.workers) and self.rng.choice(self.workers).repeat()
+        if not self.workers or self.mood.repeats <= 0:
+            return False
+        self.mood.repeats -= 1
+        return self.rng.choice(self.workers).repeat()
 
     def _abandon(self) -> bool:
         waiting = [(worker, request) for worker in self.workers for request in worker.open_waits()]

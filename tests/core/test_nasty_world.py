@@ -1,0 +1,290 @@
+"""Thousands of small worlds in which everything goes wrong that may go wrong; see tests/support/simulation.
+
+A failing test names its seed. `python -m tests.support.simulation SEED SIZE` shows what was said in that world.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from jray.runtime.core import messages as m
+from jray.runtime.core.model import ObjectState, TaskState
+from jray.runtime.core.placement import Placement
+from jray.runtime.core.references import References
+from jray.runtime.core.resources import Resources
+from jray.runtime.core.scheduler import Scheduler
+from tests.support.simulation import Impossible, World
+
+CHUNK = 100
+WITHIN = 400  # seeds in which a broken scheduler must be noticed
+
+
+@pytest.mark.parametrize("first", range(0, 600, CHUNK))
+def test_small_worlds_end_well(first):
+    for seed in range(first, first + CHUNK):
+        run(seed, size=1)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_larger_worlds_end_well(seed):
+    run(seed, size=5)
+
+
+def test_a_large_world_ends_well():
+    run(1, size=30)
+
+
+def test_the_same_seed_makes_the_same_world():
+    assert World(7, size=3).run().log == World(7, size=3).run().log
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_same_events_give_the_same_instructions(seed):
+    world = World(seed, size=3).run()
+    scheduler = Scheduler(world.mood.total)
+
+    assert [scheduler.handle(events) for events, _ in world.log] == [orders for _, orders in world.log]
+
+
+def test_what_happens_is_nasty_enough():
+    """The seeds above are worth nothing when the rare things do not happen in them."""
+    moves, said = Counter(), Counter()
+    for seed in range(300):
+        world = World(seed, checks_books=False).run()
+        moves.update((was.name, to.name) for _, _, was, to in world.scheduler.history._moves)
+        said.update(type(message) for events, orders in world.log for message in events + orders)
+
+    lost_while_waiting = [moves[(was, to)] for was in ("BLOCKED", "RESUMING") for to in ("QUEUED", "FAILED")]
+    assert min(lost_while_waiting) >= 1, moves
+    assert sum(lost_while_waiting) >= 40, moves
+    assert moves[("RUNNING", "QUEUED")] >= 500, moves
+    rare = (m.WorkerLost, m.WaitAbandoned, m.AttemptsHandedBack, m.RecallTasks, m.PublishFailure, m.WarnUser)
+    assert min(said[kind] for kind in rare) >= 20, said
+
+
+# ---- broken schedulers: without looking into the books, the world must notice
+
+
+def no_fence(patch):
+    """Reports and hand-backs count whatever attempt they name."""
+    hand_back, take_from_line = Placement.hand_back, Placement.take_from_line
+
+    def current(worker, task, attempt):
+        return worker.lease.line.get(task, attempt) if worker.lease is not None else attempt
+
+    patch.setattr(Placement, "hand_back", lambda p, w, t, a: hand_back(p, w, t, current(w, t, a)))
+    patch.setattr(
+        Placement,
+        "take_from_line",
+        lambda p, w, t, a, took_s, now: take_from_line(p, w, t, current(w, t, a), took_s, now),
+    )
+
+
+def blocked_tasks_keep_their_cpus(patch):
+    patch.setattr(Resources, "give_back_cpus", lambda _, units: None)
+    patch.setattr(Resources, "take_cpus", lambda _, units: None)
+
+
+def resumed_tasks_take_no_cpu(patch):
+    patch.setattr(Resources, "take_cpus", lambda _, units: None)
+
+
+def resumed_tasks_do_not_ask_for_cpus(patch):
+    """They go on at once, oversubscribing (as Ray's do)."""
+
+    def take_cpus_if_there_are(resources, units):
+        resources.available["CPU"] -= units
+
+    def resume(placement):
+        while placement.resuming:
+            worker = placement.resuming.popleft()
+            lease = worker.lease
+            take_cpus_if_there_are(placement.resources, lease.cpus) if lease.cpus else None
+            placement.without_cpu += not lease.cpus
+            ask, lease.ask, lease.released = lease.ask, None, False
+            placement._move(placement._tasks[next(iter(lease.line))], TaskState.RUNNING)
+            yield m.ReplyToWait(worker.id, ask.request)
+
+    patch.setattr(Placement, "_resume", resume)
+
+
+def queued_tasks_overtake_resumed_ones(patch):
+    def settle(placement, now):
+        for queue in placement._by_priority():
+            yield from placement._serve(queue, now)
+            if queue.length:
+                yield from placement._warn(queue)
+        yield from placement._resume()
+
+    patch.setattr(Placement, "settle", settle)
+
+
+def resumed_tasks_without_cpus_queue_up_behind_others(patch):
+    def want_resume(placement, worker):
+        placement._blocked.pop(worker.id, None)
+        placement.resuming.append(worker)
+
+    patch.setattr(Placement, "want_resume", want_resume)
+
+
+def arguments_are_not_pinned(patch):
+    def let_go(references, object_id):
+        record = references.objects.get(object_id)
+        if record is not None and record.holders:
+            record.holders -= 1
+            if not record.holders and record.state is not ObjectState.PENDING:
+                references._free(object_id)
+
+    patch.setattr(References, "let_go", let_go)
+
+
+def results_do_not_pin_what_they_contain(patch):
+    resolve = References.resolve
+    patch.setattr(References, "resolve", lambda refs, object_id, state, _: resolve(refs, object_id, state, ()))
+
+
+def arguments_are_unpinned_before_results_are_there(patch):
+    unpin, on_finished = References.unpin, Scheduler._on_finished
+
+    def unpin_first(scheduler, event):
+        task = scheduler.tasks.get(event.task)
+        worker = scheduler.placement.workers.get(event.worker)
+        line = worker.lease.line if worker is not None and worker.lease is not None else {}
+        if task is None or line.get(event.task) != event.attempt:
+            return
+        unpin(scheduler.references, task.spec.pins)
+        with pytest.MonkeyPatch.context() as inner:
+            inner.setattr(References, "unpin", lambda *_: None)
+            on_finished(scheduler, event)
+
+    patch.setattr(Scheduler, "_on_finished", unpin_first)
+
+
+def prefetched_attempts_of_lost_workers_are_forgotten(patch):
+    on_worker_lost = Scheduler._on_worker_lost
+
+    def forget_all_but_the_first(scheduler, event):
+        worker = scheduler.placement.workers.get(event.worker)
+        if worker is not None and worker.lease is not None:
+            worker.lease.line = dict(list(worker.lease.line.items())[:1])
+        on_worker_lost(scheduler, event)
+
+    patch.setattr(Scheduler, "_on_worker_lost", forget_all_but_the_first)
+
+
+def prefetched_attempts_of_lost_workers_cost_a_retry(patch):
+    on_worker_lost = Scheduler._on_worker_lost
+
+    def charge_all(scheduler, event):
+        worker = scheduler.placement.workers.get(event.worker)
+        line = list(worker.lease.line)[1:] if worker is not None and worker.lease is not None else []
+        for task in (scheduler.tasks[task_id] for task_id in line):
+            task.retries_left -= task.retries_left > 0
+        on_worker_lost(scheduler, event)
+
+    patch.setattr(Scheduler, "_on_worker_lost", charge_all)
+
+
+def lost_attempts_are_always_retried(patch):
+    patch.setattr(Scheduler, "_lost_attempt", lambda s, task, _: s._queue(task, in_front=True))
+
+
+def lost_workers_keep_their_refs(patch):
+    on_worker_lost = Scheduler._on_worker_lost
+
+    def keep_refs(scheduler, event):
+        worker = scheduler.placement.workers.get(event.worker)
+        if worker is not None:
+            worker.refs.clear()
+        on_worker_lost(scheduler, event)
+
+    patch.setattr(Scheduler, "_on_worker_lost", keep_refs)
+
+
+def lines_are_never_called_back(patch):
+    patch.setattr(Placement, "recall_late", lambda *_: ())
+
+
+def leases_are_granted_on_a_full_machine(patch):
+    patch.setattr(Resources, "fits", Resources.could_fit)
+
+
+def tasks_start_when_one_argument_is_there(patch):
+    on_submitted = Scheduler._on_submitted
+
+    def only_the_first(scheduler, event):
+        spec = event.spec
+        on_submitted(scheduler, replace(event, spec=replace(spec, needs=spec.needs[:1])))
+
+    patch.setattr(Scheduler, "_on_submitted", only_the_first)
+
+
+def time_outs_are_not_heard(patch):
+    patch.setattr(Scheduler, "_on_wait_abandoned", lambda *_: None)
+
+
+def waits_are_answered_one_object_too_early(patch):
+    on_worker_waits = Scheduler._on_worker_waits
+
+    def in_haste(scheduler, event):
+        on_worker_waits(scheduler, replace(event, count=event.count - 1))
+
+    patch.setattr(Scheduler, "_on_worker_waits", in_haste)
+
+
+def a_failure_does_not_end_a_wait(patch):
+    on_worker_waits = Scheduler._on_worker_waits
+    patch.setattr(
+        Scheduler, "_on_worker_waits", lambda s, event: on_worker_waits(s, replace(event, until_failure=False))
+    )
+
+
+BROKEN = {
+    no_fence: "starts, but|runs in two|was heard, and nothing|is sent to",
+    blocked_tasks_keep_their_cpus: "could run, and does not|could go on, and do not",
+    resumed_tasks_take_no_cpu: "CPU is oversubscribed",
+    resumed_tasks_do_not_ask_for_cpus: "CPU is oversubscribed",
+    queued_tasks_overtake_resumed_ones: "overtakes",
+    resumed_tasks_without_cpus_queue_up_behind_others: "no reply",
+    arguments_are_not_pinned: "is freed, but task",
+    results_do_not_pin_what_they_contain: "is freed, but object",
+    arguments_are_unpinned_before_results_are_there: "is freed, but object",
+    prefetched_attempts_of_lost_workers_are_forgotten: "could run, and does not",
+    prefetched_attempts_of_lost_workers_cost_a_retry: "it survives",
+    lost_attempts_are_always_retried: "is started too often",
+    lost_workers_keep_their_refs: "are left, or should be",
+    lines_are_never_called_back: "were not called back",
+    leases_are_granted_on_a_full_machine: "is oversubscribed",
+    tasks_start_when_one_argument_is_there: "is sent without its argument",
+    time_outs_are_not_heard: "no reply|could go on",
+    waits_are_answered_one_object_too_early: "must go on waiting",
+    a_failure_does_not_end_a_wait: "no reply|could go on",
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=lambda broken: broken.__name__)
+def test_the_world_notices_that(broken, monkeypatch):
+    broken(monkeypatch)
+    seen = []
+
+    for seed in range(WITHIN):
+        try:
+            World(seed, size=3, checks_books=False).run()
+        except Exception as error:  # noqa: BLE001 - a broken scheduler may break in any way; we want this one
+            seen.append(repr(error))
+            if isinstance(error, Impossible) and re.search(BROKEN[broken], str(error)):
+                return
+    pytest.fail(f"{WITHIN} worlds did not say {BROKEN[broken]!r}, only {set(seen)}")
+
+
+def run(seed: int, *, size: int) -> None:
+    world = World(seed, size=size)
+    try:
+        world.run()
+    except Exception as error:
+        error.add_note(f"Replay it: python -m tests.support.simulation {seed} {size}")
+        raise
