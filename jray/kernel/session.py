@@ -15,6 +15,7 @@ from jray.exceptions import JrayError
 from jray.kernel.output import NotebookSink, Parent, say
 from jray.runtime.embedded import EmbeddedBackend
 from jray.runtime.object_ref import ObjectRef
+from jray.runtime.serde.errors import name_files_with
 
 _CELLS_KEPT = 10_000  # cells whose late output still finds its way
 
@@ -40,6 +41,7 @@ class Session:
         self._watcher: threading.Thread | None = None
         self._stop_following = api.on_init(self._follow)
         shell.events.register("pre_run_cell", self._before_cell)
+        name_files_with(self._name_of_file)
 
     @property
     def is_interactive(self) -> bool:
@@ -117,8 +119,16 @@ class Session:
         except JrayError as error:
             say(self.shell, run.parent, f"{type(error).__name__}: {error}\n")
 
+    def _name_of_file(self, file: str) -> str:
+        """`Cell In[5]` for the code of a cell; without the number where the text must be the same at each run."""
+        name = self.shell.compile.format_code_name(file)
+        if name is None:
+            return f'File "{file}"'
+        return f"{name[0]} {name[1]}" if self.is_interactive else name[0]
+
     def close(self) -> None:
         """Leave nothing behind in the shell."""
+        name_files_with(None)
         self._stop_following()
         self.shell.events.unregister("pre_run_cell", self._before_cell)
         if self._watcher is not None:

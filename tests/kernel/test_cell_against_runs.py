@@ -15,8 +15,8 @@ from jray.kernel.cell import TaskCell, read_cell
 
 NAMES = "abcd"
 FUNCTIONS = "fgh"
-SEEDS = range(25)
-CELLS_PER_SEED = 80
+SEEDS = range(10)
+CELLS_PER_SEED = 60
 MAX_STEPS = 12
 MAX_DEPTH = 3
 
@@ -63,7 +63,9 @@ def random_cells(writer: CellWriter):
 
 
 def assigned_at_top_level(cell: TaskCell) -> set[str]:
-    """Names that a plain assignment statement binds; blunter than the analysis, but simpler."""
+    """Names that only assignment statements bind; blunter than the analysis, but simpler."""
+    statements = [*cell.definitions.body, *cell.body.body]
+    by_calls = {name for node in nodes_of(statements) if isinstance(node, ast.Global) for name in node.names}
     names, to_see = set(), list(cell.body.body)
     while to_see:
         node = to_see.pop()
@@ -72,7 +74,11 @@ def assigned_at_top_level(cell: TaskCell) -> set[str]:
         if isinstance(node, ast.Assign):
             names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
         to_see += ast.iter_child_nodes(node)
-    return names
+    return names - by_calls
+
+
+def nodes_of(statements):
+    return [node for statement in statements for node in ast.walk(statement)]
 
 
 class OutOfSteps(BaseException):

@@ -27,10 +27,10 @@ from jray.runtime.engine.books import Books, TaskBody, lost_object
 from jray.runtime.engine.hearing import Heard
 from jray.runtime.engine.listener import Listener
 from jray.runtime.engine.sink import ConsoleSink, Sink
-from jray.runtime.ids import KERNEL, ObjectId, Shape, TaskId, WorkerId, task_of
+from jray.runtime.ids import KERNEL, ObjectId, Shape, WorkerId, task_of
 from jray.runtime.interrupts import InterruptGuard, shielded
 from jray.runtime.pool.worker_pool import WorkerPool
-from jray.runtime.store.mapping import ended, unmap_ended
+from jray.runtime.store.mapping import ended, leave_to_owner, take_over, unmap_ended
 from jray.runtime.store.objects import StoredValue
 from jray.runtime.waiters import Delivery, Waiters
 
@@ -69,6 +69,7 @@ class Engine:
             m.WarnUser: self._warn,
         }
         _engines.add(self)
+        leave_to_owner()
         self._thread = threading.Thread(target=self._run, name="jray-io", daemon=True)
         self._thread.start()
 
@@ -296,14 +297,14 @@ class Engine:
                 if not self._pool.show_arena(handle, arena):
                     self._listener.watch_for_room(handle.control.socket.fileno())
 
-    def _current_task(self, worker: WorkerId) -> tuple[str, int]:
-        """(name, origin) of what a worker runs now: for output that came through a pipe."""
+    def _current_task(self, worker: WorkerId) -> tuple[int, str, int]:
+        """(id, name, origin) of what a worker runs now: for output that came through a pipe."""
         record = self.scheduler.placement.workers.get(worker)
         if record is None or record.lease is None:
-            return "", 0
-        task: TaskId = next(iter(record.lease.line))
+            return 0, "", 0
+        task = next(iter(record.lease.line))
         body = self.books.bodies.get(task)
-        return (body.name, body.origin) if body is not None else ("", 0)
+        return (task, body.name, body.origin) if body is not None else (0, "", 0)
 
     # ---- the IO thread
 
@@ -374,6 +375,7 @@ class Engine:
         self._listener.close()
         self._pool.close()
         self.books.close()
+        take_over()
         self.guard.uninstall()
 
     def forget(self) -> None:

@@ -135,7 +135,9 @@ def _dropped(heard: Heard, handle: Handle, at: float, dropped: wire.Dropped) -> 
 
 
 def _output(heard: Heard, handle: Handle, _at: float, output: wire.Output) -> None:
-    heard.outputs.append(OutputText(handle.label, handle.pid, output.name, output.origin, output.stream, output.text))
+    heard.outputs.append(
+        OutputText(handle.label, handle.pid, output.task, output.name, output.origin, output.stream, output.text)
+    )
 
 
 def _ask_resources(heard: Heard, handle: Handle, _at: float, question: wire.AskResources) -> None:

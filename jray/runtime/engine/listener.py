@@ -20,7 +20,7 @@ from jray.runtime.system import WakeUp, make_poller
 
 _MOST_STILLBORN = 3  # zygotes in a row that ended before any worker was born: then something is wrong with Python
 
-CurrentTask = Callable[[WorkerId], tuple[str, int]]
+CurrentTask = Callable[[WorkerId], tuple[int, str, int]]
 
 
 class Listener:
@@ -105,7 +105,7 @@ class Listener:
                 self._interpreter.read(heard, handle, now, messages)
                 return True
         except wire.ProtocolError as error:
-            heard.outputs.append(OutputText(handle.label, handle.pid, "", 0, "stderr", f"jray: {error}\n"))
+            heard.outputs.append(OutputText(handle.label, handle.pid, 0, "", 0, "stderr", f"jray: {error}\n"))
             messages = None
         if messages is None:
             self._give_up(handle, handle.channel.socket.fileno())
@@ -114,8 +114,8 @@ class Listener:
     def _read_pipe(self, heard: Heard, handle: Handle, pipe: Pipe, current_task: CurrentTask) -> bool:
         text = pipe.read()
         if text:
-            name, origin = current_task(handle.worker)
-            heard.outputs.append(OutputText(handle.label, handle.pid, name, origin, pipe.stream, text))
+            task, name, origin = current_task(handle.worker)
+            heard.outputs.append(OutputText(handle.label, handle.pid, task, name, origin, pipe.stream, text))
         return bool(text)
 
     def _flush(self, handle: Handle, descriptor: int) -> None:

@@ -14,6 +14,7 @@ class OutputText(NamedTuple):
 
     worker: str  # how messages call the worker: "w1 (pid 71)"
     pid: int
+    task_id: int  # 0 when no task ran
     task: str  # its name; empty when no task ran
     origin: int  # the number that was current when the work was submitted
     stream: str  # "stdout", "stderr" or "result"
@@ -33,12 +34,25 @@ class Sink(Protocol):
 class ConsoleSink:
     """In scripts: each line with the task's name and process, as Ray prints it."""
 
+    def __init__(self) -> None:
+        """No line is begun."""
+        self._begun: dict[str, int] = {}  # stream -> the task whose last line there has no end yet
+
     def show(self, output: OutputText) -> None:
         """Write to the stream of the same name."""
-        stream = sys.stderr if output.stream == "stderr" else sys.stdout
+        name = "stderr" if output.stream == "stderr" else "stdout"
+        ended = "\n" if output.stream == "result" else ""
+        lines = (output.text + ended).split("\n")
+        begun = self._begun.pop(name, None)
         prefix = f"({output.task or 'worker'} pid={output.pid}) "
-        lines = output.text.splitlines(keepends=True)
-        stream.write("".join(prefix + line for line in lines if line != "\n" or len(lines) == 1))
+        parts = [line if begun == output.task_id and index == 0 else prefix + line for index, line in enumerate(lines)]
+        if lines[-1]:
+            self._begun[name] = output.task_id
+        else:
+            parts[-1] = ""  # the text ended with its line
+        separator = "\n" if begun is not None and begun != output.task_id else ""
+        stream = sys.stderr if name == "stderr" else sys.stdout
+        stream.write(separator + "\n".join(parts))
         stream.flush()
 
     def warn(self, text: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import linecache
 import pickle
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,6 +30,19 @@ class Raised:
     def __init__(self, error: BaseException) -> None:
         """The error that `get` of the result raises."""
         self.error = error
+
+
+def _quoted_path(file: str) -> str:
+    return f'File "{file}"'
+
+
+_name_of_file: Callable[[str], str] = _quoted_path
+
+
+def name_files_with(name_of_file: Callable[[str], str] | None) -> None:
+    """Say how the frames of a traceback name their file; None: as Python does. A notebook knows its cells."""
+    global _name_of_file  # noqa: PLW0603 - how this process shows tracebacks
+    _name_of_file = name_of_file or _quoted_path
 
 
 def pack_error(error: BaseException, *, task: str, worker: str) -> bytes:
@@ -56,9 +69,9 @@ def unpack_error(packed: bytes, via: tuple[str, ...] = ()) -> JrayError:
     task, worker, summary, cause_bytes, chain, inner = fields
     cause = _unpack_cause(cause_bytes)
     remote = _format(chain)
-    text = f"Task {task} failed in worker {worker}: {summary}{_via(via)}\n\nTraceback in the worker:\n{remote}" + (
-        f"\n\nWhich came from a nested task:\n{inner}" if inner else ""
-    )
+    where = f" in worker {worker}" if worker else ""
+    nested = f"\n\nWhich came from a nested task:\n{inner}" if inner else ""
+    text = f"Task {task} failed{where}: {summary}{_via(via)}\n\nTraceback in the worker:\n{remote}{nested}"
     return _dual(cause, task=task, remote=remote, text=text)
 
 
@@ -180,7 +193,7 @@ def _format(chain: tuple[Link, ...]) -> str:
     lines: list[str] = []
     for relation, text, rows in chain:
         for file, line, function in rows:
-            lines.append(f'  File "{file}", line {line}, in {function}')
+            lines.append(f"  {_name_of_file(file)}, line {line}, in {function}")
             source = linecache.getline(file, line).strip()
             if source:
                 lines.append(f"    {source}")

@@ -28,6 +28,22 @@ ended: deque[tuple[int, int, ObjectId]] = deque()
 """Mappings whose last user is gone: (address, length, object). Finalizers only append; `unmap_ended` does the rest."""
 
 
+_has_owner = False  # a runtime that takes care of ended mappings lives in this process
+
+
+def leave_to_owner() -> None:
+    """From now on somebody calls `unmap_ended` and tells the books."""
+    global _has_owner  # noqa: PLW0603 - there is one runtime in a process
+    _has_owner = True
+
+
+def take_over() -> None:
+    """The runtime is gone: ended mappings are unmapped on the spot, nobody has to be told."""
+    global _has_owner  # noqa: PLW0603
+    _has_owner = False
+    unmap_ended()
+
+
 class _Mapped:
     """Owns one mapping; numpy and all views made from it keep it alive.
 
@@ -43,6 +59,8 @@ class _Mapped:
     @shielded
     def __del__(self) -> None:
         ended.append((self._address, self._length, self._object_id))
+        if not _has_owner:
+            unmap_ended()
 
 
 @shielded

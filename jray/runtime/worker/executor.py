@@ -22,7 +22,7 @@ class Executor:
     """The main thread's work."""
 
     def __init__(self, link: Link, reader: Reader, context: Context, worker: str) -> None:
-        """`worker` is how messages call this worker: "w1 (pid 71)"."""
+        """`worker` is how errors call this worker: "w1 (pid 71)", or nothing."""
         self._link, self._reader, self._context, self._worker = link, reader, context, worker
 
     def run(self, run: wire.Run) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from jray.runtime import wire
 from jray.runtime.ids import WorkerId
 from jray.runtime.store.arena import Arena
-from jray.runtime.store.mapping import ended, unmap_ended
+from jray.runtime.store.mapping import ended, leave_to_owner, unmap_ended
 from jray.runtime.worker.refs import HeldObjects
 
 _READ_BYTES = 64 * 1024  # more would make malloc ask the system for fresh pages at every read
@@ -46,6 +46,7 @@ class Link:
         self._arrived = threading.Condition()  # a descriptor, or a reply for a thread
         self._parts: dict[int, list[wire.ReplyPart]] = {}
         self._ended: dict[int, Any] = {}
+        leave_to_owner()
 
     def start_helper(self) -> None:
         """Begin to read the control lane."""

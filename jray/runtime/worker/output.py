@@ -6,6 +6,7 @@ result of the task that wrote it. What C code and child processes write to descr
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import fcntl
 import io
@@ -30,6 +31,7 @@ class _Sender(io.RawIOBase):
     def __init__(self, link: Link, context: Context, stream: str, descriptor: int) -> None:
         super().__init__()
         self._link, self._context, self._stream, self._descriptor = link, context, stream, descriptor
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a buffer may end inside a character
 
     def writable(self) -> bool:
         return True
@@ -38,9 +40,9 @@ class _Sender(io.RawIOBase):
         return self._descriptor
 
     def write(self, data: ReadableBuffer, /) -> int:
-        text = bytes(data).decode("utf-8", "replace")
-        send_text(self._link, self._context, self._stream, text)
-        return len(text)
+        written = bytes(data)
+        send_text(self._link, self._context, self._stream, self._decoder.decode(written))
+        return len(written)
 
 
 def send_text(link: Link, context: Context, stream: str, text: str) -> None:

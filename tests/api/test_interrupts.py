@@ -1,0 +1,102 @@
+"""Ctrl-C at any moment: the user gets KeyboardInterrupt, and jray's books stay whole.
+
+In processes of their own: signals strike the main thread of a process, and pytest's must not be it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+_GET = """
+import os, signal, threading, time
+import jray
+jray.init(num_cpus=2)
+r, w = os.pipe()
+def slow():
+    print("started", flush=True)
+    time.sleep(1.5)
+    return "done"
+ref = jray.remote(slow).remote()
+threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT)).start()
+began = time.monotonic()
+try:
+    jray.get(ref)
+except KeyboardInterrupt:
+    print("interrupted", time.monotonic() - began < 1.2)
+print(jray.get(ref))
+"""
+
+_HAMMER = """
+import gc, os, random, signal, sys, time
+import numpy as np
+import jray
+from jray.runtime.core.invariants import check
+
+jray.init(num_cpus=2)
+random.seed(int(sys.argv[1]))
+@jray.remote
+def add(a, b): return a + b
+@jray.remote
+def size(array): return len(array)
+big = np.ones(20_000)
+caught = rounds = 0
+refs = kept = None
+
+def strike(signum, frame): os.kill(os.getpid(), signal.SIGINT)
+signal.signal(signal.SIGALRM, strike)
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.random() * 0.03 + 1e-6)
+        refs = [add.remote(n, 1) for n in range(20)]
+        kept = jray.put(big)
+        assert jray.get(refs) == list(range(1, 21))
+        ready, rest = jray.wait([size.remote(kept), add.remote(refs[0], refs[1])], num_returns=2)
+        assert jray.get(ready) == [20_000, 3]
+        rounds += 1
+    except KeyboardInterrupt:
+        caught += 1
+for _ in range(100):  # a postponed one may still come
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        break
+    except KeyboardInterrupt:
+        caught += 1
+engine = jray.api.running()._engine
+ready = rest = refs = kept = None
+gc.collect()
+assert jray.get([add.remote(n, n) for n in range(200)], timeout=20) == [2 * n for n in range(200)]
+with engine._locked():
+    check(engine.scheduler)
+deadline = time.monotonic() + 10
+while time.monotonic() < deadline:
+    with engine._locked():
+        left = (len(engine.books.values), len(engine.books.bodies), len(engine.books.staged), len(engine.books.asks),
+                len(engine.scheduler.tasks), len(engine.scheduler.references.objects))
+    if not any(left):
+        break
+assert not any(left), left
+print("caught", caught > 20, "rounds", rounds > 5, engine.error)
+"""
+
+
+def run(program, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)], capture_output=True, text=True, timeout=90, check=False
+    )
+
+
+def test_an_interrupted_get_returns_at_once_and_the_task_goes_on():
+    ended = run(_GET)
+    lines = [line for line in ended.stdout.splitlines() if not line.startswith("(slow")]
+    assert lines == ["interrupted True", "done"], ended.stderr
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_hail_of_interrupts_leaves_the_engine_whole(seed):
+    ended = run(_HAMMER, seed, 4)
+    assert ended.stdout.splitlines()[-1:] == ["caught True rounds True None"], ended.stdout + ended.stderr

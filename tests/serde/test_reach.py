@@ -1,0 +1,99 @@
+"""A packed function is used again only when packing it anew would give the same."""
+
+from __future__ import annotations
+
+import types
+
+import pytest
+
+from jray.runtime.serde.code import pack_code
+from jray.runtime.serde.reach import snapshot_of
+
+
+def function_of(source, **names):
+    namespace = {"__name__": "__main__", "__builtins__": __builtins__, **names}
+    exec(source, namespace)
+    return namespace["f"], namespace
+
+
+def change_code(f, ns):
+    f.__code__ = (lambda: 5).__code__
+
+
+CHANGES = {
+    "a global is bound anew": ("def f(): return k", {"k": 1}, lambda f, ns: ns.update(k=2)),
+    "a global comes": ("def f(): return k", {}, lambda f, ns: ns.update(k=2)),
+    "a global goes": ("def f(): return k", {"k": 1}, lambda f, ns: ns.pop("k")),
+    "a builtin is shadowed": ("def f(): return len('')", {}, lambda f, ns: ns.update(len=None)),
+    "its code is replaced": ("def f(): return 1", {}, change_code),
+    "its defaults are replaced": ("def f(a=1): return a", {}, lambda f, ns: setattr(f, "__defaults__", (2,))),
+    "keyword defaults come": ("def f(): return 1", {}, lambda f, ns: setattr(f, "__kwdefaults__", {"a": 1})),
+    "an attribute comes": ("def f(): return 1", {}, lambda f, ns: setattr(f, "x", 1)),
+    "its name changes": ("def f(): return 1", {}, lambda f, ns: setattr(f, "__name__", "g")),
+    "an annotation comes": ("def f(): return 1", {}, lambda f, ns: f.__annotations__.update(a=int)),
+    "a nested function's global changes": (
+        "def f():\n def g(): return k\n return g",
+        {"k": 1},
+        lambda f, ns: ns.update(k=2),
+    ),
+    "a helper's global changes": (
+        "def h(): return k\ndef f(): return h()",
+        {"k": 1},
+        lambda f, ns: ns.update(k=2),
+    ),
+    "a helper is redefined": (
+        "def h(): return 1\ndef f(): return h()",
+        {},
+        lambda f, ns: exec("def h(): return 2", ns),
+    ),
+    "a cell changes": (
+        "def make():\n k = 1\n def f(): return k\n def put(v):\n  nonlocal k\n  k = v\n return f, put\nf, put = make()",
+        {},
+        lambda f, ns: ns["put"](2),
+    ),
+    "a module is imported": (
+        "def f(): return 1",
+        {},
+        lambda f, ns: __import__("sys").modules.update({"jray_test_x": types.ModuleType("x")}),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_change_is_seen(what, monkeypatch):
+    import sys
+
+    monkeypatch.setattr(sys, "modules", sys.modules)
+    source, names, change = CHANGES[what]
+    f, namespace = function_of(source, **names)
+    snapshot = snapshot_of(f)
+    assert snapshot is not None
+    assert snapshot.holds()
+    change(f, namespace)
+    assert not snapshot.holds()
+    sys.modules.pop("jray_test_x", None)
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("def f(): return box", {"box": []}),
+        ("def f(a=[]): return a", {}),
+        ("def f(*, a=1): return a", {}),
+        ("def f(a: int): return a", {}),
+        ("class C: pass\ndef f(): return C", {}),
+        ("def h(a=[]): return a\ndef f(): return h()", {}),
+        ("f = len", {}),
+        ("f = lambda: 1\nf.x = 1", {}),
+    ],
+)
+def test_what_can_change_in_place_is_packed_anew(source, names):
+    assert snapshot_of(function_of(source, **names)[0]) is None
+
+
+def test_an_unchanged_function_is_packed_once():
+    f, namespace = function_of("def f(): return k", k=1)
+    assert pack_code(f, "f") is pack_code(f, "f")
+    before = pack_code(f, "f")
+    namespace["k"] = 2
+    assert pack_code(f, "f").head != before.head
