@@ -48,6 +48,13 @@ class Session:
         """Whether late output is seen: not in nbconvert, nbclient, nbval, or a script run by IPython."""
         return not os.environ.get("JRAY_NONINTERACTIVE")
 
+    @property
+    def prompt_number(self) -> int:
+        """The number that the user sees beside the running cell; IPython counts on before it runs a cell."""
+        result = getattr(self.shell.displayhook, "exec_result", None)
+        number = result.execution_count if result is not None else None
+        return number if number is not None else self.shell.execution_count
+
     def run_of(self, origin: int) -> CellRun | None:
         """The execution that a number stands for."""
         return self._runs.get(origin)
@@ -59,7 +66,7 @@ class Session:
     def current_origin(self) -> int:
         """The number of the execution that runs in this thread now."""
         parent: Parent | None = self.shell.get_parent() if hasattr(self.shell, "get_parent") else None
-        label = f"In[{self.shell.execution_count}]"
+        label = f"In[{self.prompt_number}]"
         key = parent["header"]["msg_id"] if parent and parent.get("header") else label
         origin = self._origins.get(key)
         if origin is None:

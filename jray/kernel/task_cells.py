@@ -55,7 +55,7 @@ class RemoteCells:
         """
         source = f"# %%remote {request.line}\n{self._shell.transform_cell(request.body)}"
         raw = f"%%remote {request.line}\n{request.body}"
-        file = self._shell.compile.cache(source, self._shell.execution_count, raw_code=raw)
+        file = self._shell.compile.cache(source, self._session.prompt_number, raw_code=raw)
         compile(source, file, "exec", ast.PyCF_ONLY_AST)  # a SyntaxError that names the cell
         try:
             cell = read_cell(source)
@@ -73,7 +73,7 @@ class RemoteCells:
             SyntaxError: it is none.
         """
         source = self._shell.transform_cell(expression).strip()
-        file = self._shell.compile.cache(source, self._shell.execution_count, raw_code=expression)
+        file = self._shell.compile.cache(source, self._session.prompt_number, raw_code=expression)
         tree = ast.parse(source, file, "eval")
         reads = names_of_block([], tree.body, read_through={}, has_string_annotations=False).reads
         captured, inputs = self._capture(reads)

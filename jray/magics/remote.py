@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from difflib import get_close_matches
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -15,6 +16,7 @@ from jray.kernel.session import Session
 from jray.kernel.task_cells import CellRequest, RemoteCells
 
 _OPTION = re.compile(r"\s*(?P<name>--?[A-Za-z][\w-]*)(?:=|\s+)?")
+_OPTIONS = ("--outputs", "--get", "--num-cpus", "--resources", "--max-retries", "--name")
 _FLAGS = ("--get",)  # options without a value
 
 
@@ -32,7 +34,9 @@ class RemoteMagics(Magics):
     @argument("--get", action="store_true", help="wait, and bind values instead of references")
     @argument("--num-cpus", type=float, metavar="N", help="CPUs held while it runs (default 1)")
     @argument(
-        "--resources", metavar="NAME=N,...", help="custom resources held while it runs: `disk=1,link=0.5`, or JSON"
+        "--resources",
+        metavar="NAME=N,...",
+        help="custom resources held while it runs: `disk=1,link=0.5`, or quoted JSON",
     )
     @argument("--max-retries", type=int, metavar="N", help="run again when the worker dies (cells 0, functions 3)")
     @argument("--name", metavar="NAME", help="what messages call it (default: the cell's prompt)")
@@ -69,7 +73,7 @@ class RemoteMagics(Magics):
         """
         if cell is None:
             return self._start_expression(line)
-        arguments = parse_argstring(self.remote, line)
+        arguments = self._parse(line)
         outputs = None
         if arguments.outputs is not None:
             outputs = tuple(name.strip() for name in arguments.outputs.split(",") if name.strip())
@@ -85,9 +89,20 @@ class RemoteMagics(Magics):
             )
         return None
 
+    def _parse(self, line: str) -> Any:
+        """The options of a line; a mistyped one is refused with the likeliest right one."""
+        try:
+            return parse_argstring(self.remote, line)
+        except UsageError as error:
+            unknown = re.search(r"unrecognized arguments: (--\S+)", str(error))
+            close = get_close_matches(unknown[1], _OPTIONS, n=1) if unknown else []
+            if not close:
+                raise
+            raise UsageError(f"{error}. There is no such option. Did you mean {close[0]}?") from None
+
     def _start_expression(self, line: str) -> Any:
         options, expression = _split(line)
-        arguments = parse_argstring(self.remote, options)
+        arguments = self._parse(options)
         if arguments.outputs is not None or arguments.get:
             raise UsageError(
                 "-o and --get were refused. An expression has one result, and %remote returns its reference. "

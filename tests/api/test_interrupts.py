@@ -48,8 +48,10 @@ refs = kept = None
 def strike(signum, frame): os.kill(os.getpid(), signal.SIGINT)
 signal.signal(signal.SIGALRM, strike)
 end = time.monotonic() + float(sys.argv[2])
-while time.monotonic() < end:
-    try:
+
+def hail():
+    global caught, rounds, refs, kept
+    while time.monotonic() < end:
         signal.setitimer(signal.ITIMER_REAL, random.random() * 0.03 + 1e-6)
         refs = [add.remote(n, 1) for n in range(20)]
         kept = jray.put(big)
@@ -57,17 +59,17 @@ while time.monotonic() < end:
         ready, rest = jray.wait([size.remote(kept), add.remote(refs[0], refs[1])], num_returns=2)
         assert jray.get(ready) == [20_000, 3]
         rounds += 1
-    except KeyboardInterrupt:
-        caught += 1
-for _ in range(100):  # a postponed one may still come
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    time.sleep(0.05)  # a postponed one comes now
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+while signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        break
+        hail()
     except KeyboardInterrupt:
         caught += 1
 engine = jray.api.running()._engine
-ready = rest = refs = kept = None
+refs = kept = None
 gc.collect()
 assert jray.get([add.remote(n, n) for n in range(200)], timeout=20) == [2 * n for n in range(200)]
 with engine._locked():

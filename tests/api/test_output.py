@@ -33,7 +33,6 @@ def test_lines_carry_the_name_of_the_task_and_its_process(runtime, capsys):
 def test_all_that_a_task_printed_is_there_before_its_result(runtime, shown):
     def speak(number):
         print("python", number)
-        print("unfinished", end="")
         sys.stderr.write("error ü\n")
         os.write(1, b"descriptor\n")
         os.system("echo child")
@@ -41,8 +40,19 @@ def test_all_that_a_task_printed_is_there_before_its_result(runtime, shown):
     for number in range(5):
         runtime.get(runtime.remote(speak).remote(number))
         out, err = shown()
-        assert sorted(out) == sorted([f"python {number}", "unfinished", "descriptor", "child"])
+        assert sorted(out) == sorted([f"python {number}", "descriptor", "child"])
         assert err == ["error ü"]
+
+
+def test_an_unfinished_line_is_shown_too_and_ends_before_another_task_speaks(runtime, capsys):
+    def begin():
+        print("unfinished", end="")
+        return os.getpid()
+
+    pid = runtime.get(runtime.remote(begin).remote())
+    assert capsys.readouterr().out == f"(begin pid={pid}) unfinished"
+    runtime.get(runtime.remote(lambda: print("next")).remote())
+    assert capsys.readouterr().out.splitlines()[0] == ""
 
 
 def test_prints_keep_their_order_and_none_is_lost_in_a_flood(runtime, shown):

@@ -111,7 +111,7 @@ def test_a_task_sees_what_the_call_would_see_here_and_now(runtime):
     box.append(2)
     refs.append(read.remote())
 
-    def helper():
+    def helper():  # noqa: F811 - redefined, as people do
         return -level
 
     refs.append(read.remote())
