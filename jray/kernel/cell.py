@@ -249,10 +249,13 @@ class _Part:
 def _check_definition(
     source: str, stmt: ast.stmt, only_in_task: frozenset[str], *, has_string_annotations: bool
 ) -> None:
-    for part in _parts(source, stmt):
-        needs = names_of_definition(part.node, has_string_annotations=has_string_annotations).now
-        for name, line in sorted(needs.items(), key=lambda need: need[1]):
-            if name in only_in_task:
+    def needed(node: ast.AST) -> dict[str, int]:
+        return names_of_definition(node, has_string_annotations=has_string_annotations).now
+
+    missing = only_in_task & needed(stmt).keys()  # a part by itself seems to need the type parameters, too
+    for part in _parts(source, stmt) if missing else ():
+        for name, line in sorted(needed(part.node).items(), key=lambda need: need[1]):
+            if name in missing:
                 raise CellMistake(
                     f"Line {line}: {part.words} needs `{name}`, which only the task binds. "
                     "Functions and classes of a task cell are defined in the kernel before the task runs. "

@@ -145,9 +145,6 @@ class _Walk(RunOrderVisitor):
     def visit_Global(self, node: ast.Global) -> None:
         self.scope.declared_global.update(node.names)
 
-    def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
-        self.scope.declared_nonlocal.update(node.names)
-
     # --- scopes in scopes ---
 
     def _inner(self, kind: ScopeKind) -> _Walk:

@@ -69,7 +69,6 @@ class Scope:
         self.changed: dict[str, None] = {}  # not certainly bound here, and stored into; keeps its order
         self.imported: set[str] = set()
         self.declared_global: set[str] = set()
-        self.declared_nonlocal: set[str] = set()
         self._read_as_global: set[str] = set()  # by functions in it that say `global`
         self._read_through = read_through or {}
         self._hidden: list[AbstractSet[str]] = []  # targets of the comprehensions that we are in, type parameters
@@ -145,7 +144,8 @@ class Scope:
         self.bound_by_calls |= inner.bound_by_calls | (inner.bound & inner.declared_global)
 
     def _take_function_body(self, inner: Scope) -> None:
-        local = inner.bound - inner.declared_global - inner.declared_nonlocal
+        # `nonlocal` names count as local: a function around it binds them, never the module.
+        local = inner.bound - inner.declared_global
         for name in (inner.now.keys() | inner.later) - local:
             if name in inner.declared_global:
                 self._read_global(name)

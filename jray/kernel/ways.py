@@ -213,7 +213,6 @@ class RunOrderVisitor(ast.NodeVisitor):
         self.through(body)
         self._loops.pop()
         self.scope.flow = join(self.scope.flow, *loop.continues)
-        self._note_raise()  # the next turn may fail at once
         return loop, self.scope.flow
 
     def visit_Break(self, node: ast.Break) -> None:

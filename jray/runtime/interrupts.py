@@ -61,9 +61,12 @@ class InterruptGuard:
 
     def deliver(self) -> None:
         """Raise a postponed SIGINT again in the main thread. Called by another thread."""
-        if self.is_postponed:
-            self.is_postponed = False
-            _thread.interrupt_main(signal.SIGINT)
+        if not self.is_postponed:
+            return
+        self.is_postponed = False
+        if callable(_signal.getsignal(signal.SIGINT)):
+            # A real signal: _thread.interrupt_main only sets a flag, and does not wake a thread that waits for a lock.
+            _signal.pthread_kill(_main_thread, signal.SIGINT)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> Any:
         looked_at = frame

@@ -98,6 +98,30 @@ def test_an_interrupted_get_returns_at_once_and_the_task_goes_on():
     assert lines == ["interrupted True", "done"], ended.stderr
 
 
+_POSTPONED = """
+import os, signal, time
+import jray
+jray.init(num_cpus=1)
+ref = jray.remote(time.sleep).remote(600)
+engine = jray.api.running()._engine
+begin = type(engine).begin_wait
+def struck(*args, **kwargs):
+    delivery = begin(engine, *args, **kwargs)
+    engine.guard._on_signal(signal.SIGINT, Frame)  # as if it had struck inside: postponed
+    return delivery
+class Frame: f_code, f_back = begin.__code__, None
+engine.begin_wait = struck
+try:
+    jray.get(ref)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_postponed_interrupt_reaches_a_get_that_waits_already():
+    assert run(_POSTPONED).stdout == "interrupted\n"
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_hail_of_interrupts_leaves_the_engine_whole(seed):
     ended = run(_HAMMER, seed, 4)

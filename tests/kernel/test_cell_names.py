@@ -17,7 +17,7 @@ def task(source: str) -> TaskCell:
 
 
 def reads(source: str) -> str:
-    return " ".join(name for name in task(source).reads if not hasattr(builtins, name))
+    return " ".join(name for name in task(source).reads if name not in vars(builtins))
 
 
 def table(*rows: tuple):
@@ -184,6 +184,8 @@ def test_builtins_are_among_the_reads_for_they_may_be_shadowed():
         ("assignments in `try`", "try:\n    a = f()\nexcept E as e:\n    b = 1\nfinally:\n    c = 1", "a b c"),
         ("an assignment before an error", "try:\n    a = 1\n    raise E\nexcept E:\n    pass", "a"),
         ("an assignment before a break", "while True:\n    if f(): break\n    a = 1", "a"),
+        ("assignments in `finally`", "while True:\n    try:\n        break\n    finally:\n        a = 1", "a"),
+        ("a walrus in a case's guard", "match x:\n    case 1 if (a := f()):\n        raise E", "a"),
         ("a redefined function", "def f(): pass\nf = jit(f)", "f"),
         ("all, if the end is an error", "a = 1\nraise E", "a"),
         ("no targets of loops, `with`, `except`", "for a in b: pass\nwith c as d: pass", ""),

@@ -18,15 +18,21 @@ class Gate:
         """In the task: say that we are here, and wait until the gate is opened for us."""
         with open(self.arrivals, "wb") as arrivals:
             arrivals.write(b"x")
-        with open(self.way, "rb") as way:
-            way.read(1)
+        _read_one(self.way)
 
     def wait_for_arrival(self) -> None:
         """In the test: one task has come."""
-        with open(self.arrivals, "rb") as arrivals:
-            arrivals.read(1)
+        _read_one(self.arrivals)
 
     def open(self) -> None:
         """In the test: let one task through."""
         with open(self.way, "wb") as way:
             way.write(b"x")
+
+
+def _read_one(path: str) -> None:
+    """A writer that has not closed its end yet lets us open the pipe, and then there is nothing to read: try again."""
+    while True:
+        with open(path, "rb") as pipe:
+            if pipe.read(1):
+                return

@@ -180,6 +180,7 @@ class Listener:
         pid = self._pool.zygote.pid
         self._poller.unregister(self._pool.zygote.descriptor)
         for handle in list(self._pool.handles.values()):
+            handle.kill_orphan()
             reason = f"worker {handle.label} went with the process that starts workers (pid {pid}), which ended"
             self._lost(heard, handle, reason, now, current_task)
         self._pool.replace_zygote()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import os
+import select
 import signal
 import socket
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from jray.runtime.system import make_memory
 from jray.runtime.wire import ArenaGone, ArenaShown, Channel, ControlLane
 
 _PIPE_READ_BYTES = 64 * 1024
+_ORPHAN_MS = 2_000  # a killed process is gone long before
 _PIPE_READS = 64  # at most so many in a row: a flood must not keep the engine from its work
 
 
@@ -70,6 +72,18 @@ class Handle:
         yield self.control.socket.fileno()
         yield self.stdout.descriptor
         yield self.stderr.descriptor
+
+    def kill_orphan(self) -> None:
+        """The zygote is gone: make sure that the worker is, too, before its tasks run elsewhere.
+
+        The system kills it as well, but a moment after the zygote's end of file was seen.
+        """
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        end = select.poll()
+        end.register(self.channel.socket, 0)  # only the end of it
+        end.poll(_ORPHAN_MS)
 
     def close(self) -> None:
         """Close our ends."""
