@@ -56,17 +56,17 @@ def test_late_prints_find_their_cell_while_another_runs(kernel, tmp_path):
 
 
 def test_the_last_expression_and_a_failure_are_shown_under_their_own_cells(kernel, tmp_path):
-    gate = gate_in(kernel, tmp_path)
-    shown = kernel.run("%%remote\ngate.pass_through()\nx = 41\nx + 1")
-    failing = kernel.run("%%remote -o y\ngate.pass_through()\ny = 1 / 0")
+    gates = [gate_in(kernel, tmp_path, name) for name in ("one", "two")]  # a gate is for one task at a time
+    shown = kernel.run("%%remote\none.pass_through()\nx = 41\nx + 1")
+    failing = kernel.run("%%remote -o y\ntwo.pass_through()\ny = 1 / 0")
     assert (shown.displays, failing.stderr) == ([], "")
-    for _ in range(2):
+    for gate in gates:
         gate.wait_for_arrival()
         gate.open()
     other = kernel.run("jray.wait([x, y], num_returns=2); print('other')")
     kernel.read_until_stderr(failing, "ZeroDivisionError: division by zero")
     assert shown.displays == ["42"]
-    assert "Cell In[5], line 3, in <module>" in failing.stderr
+    assert "Cell In[7], line 3, in <module>" in failing.stderr
     assert (other.stdout, other.stderr) == ("other\n", "")
     assert kernel.run("jray.get(y)").error.startswith("TaskError(ZeroDivisionError)")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class Gate:
-    """Tasks call `pass_through`; the test calls `wait_for_arrival` and `open`. Picklable: it is two paths."""
+    """For one task at a time. It calls `pass_through`; the test calls `wait_for_arrival` and `open`. Picklable: it is two paths."""
 
     def __init__(self, folder: Path, name: str = "gate") -> None:
         self.arrivals, self.way = str(folder / f"{name}.arrivals"), str(folder / f"{name}.way")
