@@ -13,6 +13,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 
 from jray import api
 from jray.kernel.session import Session
+from jray.magics.lines import parse_line
 from jray.magics.remote import parse_resources
 from jray.magics.status import NotRunning, Status
 
@@ -43,7 +44,7 @@ class ControlMagics(Magics):
         `%%remote?` tells how to start work.
         """
         command, _, rest = line.strip().partition(" ")
-        if not command:
+        if command in ("", "help", "-h", "--help"):
             print(
                 "%jray status | %jray init [--num-cpus N] [--resources NAME=N,...] | %jray stop   (%jray? tells more)"
             )
@@ -65,10 +66,16 @@ class ControlMagics(Magics):
     def _init(self, rest: str) -> None:
         parser = MagicArgumentParser(prog="%jray init", add_help=False)
         parser.add_argument("--num-cpus", type=float)
-        parser.add_argument("--resources", type=parse_resources)
-        arguments = parser.parse_argstring(rest)
+        parser.add_argument("--resources")
+        arguments = parse_line(parser, "%jray init", rest, ("--num-cpus", "--resources"))
+        if api.is_initialized():
+            raise UsageError(
+                "%jray init was refused. A runtime is running in this process already. "
+                "%jray stop ends it, with all tasks and references; then %jray init starts another one."
+            )
         try:
-            info = api.init(num_cpus=arguments.num_cpus, resources=arguments.resources)
+            amounts = None if arguments.resources is None else parse_resources(arguments.resources)
+            info = api.init(num_cpus=arguments.num_cpus, resources=amounts)
         except (RuntimeError, ValueError, TypeError) as error:
             raise UsageError(str(error)) from None
         print(info)

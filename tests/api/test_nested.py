@@ -91,7 +91,7 @@ def test_a_parent_that_keeps_what_its_child_needs_is_named(runtime_with, caplog)
 
     @ray.remote(resources={"disk": 1}, name="parent")
     def parent():
-        return len(ray.wait([child.remote()], timeout=0.2)[0])
+        return len(ray.wait([child.remote()], timeout=3)[0])
 
     with caplog.at_level(logging.WARNING, logger="jray"):
         assert ray.get(parent.remote()) == 0

@@ -58,15 +58,19 @@ class _Zygote:
                     self._obey()
 
     def _obey(self) -> None:
-        packet, descriptors, _, _ = socket.recv_fds(self._line, _PACKET_BYTES, _DESCRIPTORS)
+        try:
+            packet, descriptors, _, _ = socket.recv_fds(self._line, _PACKET_BYTES, _DESCRIPTORS)
+        except ConnectionError:  # the kernel ended without reading what we told it last
+            packet = b""
         if not packet:
             self._end()
         order, number = marshal.loads(packet)
         if order == "fork":
             self._fork(WorkerId(number), descriptors)
         elif order == "kill" and number in self._workers:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(number, signal.SIGKILL)
+            for kill in (os.kill, os.killpg):
+                with contextlib.suppress(ProcessLookupError):
+                    kill(number, signal.SIGKILL)
 
     def _fork(self, worker: WorkerId, descriptors: list[int]) -> None:
         try:
@@ -121,8 +125,9 @@ class _Zygote:
 
     def _end(self) -> NoReturn:
         for pid in self._workers:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(pid, signal.SIGKILL)
+            for kill in (os.kill, os.killpg):  # a worker that was just forked has no group of its own yet
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    kill(pid, signal.SIGKILL)
         for pid in self._workers:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, 0)  # whoever waits for us may be sure that they are gone
