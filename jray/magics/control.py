@@ -13,7 +13,6 @@ from IPython.core.magic_arguments import MagicArgumentParser
 
 from jray import api
 from jray.kernel.session import Session
-from jray.magics.lines import parse_line
 from jray.magics.remote import parse_resources
 from jray.magics.status import NotRunning, Status
 
@@ -44,7 +43,7 @@ class ControlMagics(Magics):
         `%%remote?` tells how to start work.
         """
         command, _, rest = line.strip().partition(" ")
-        if command in ("", "help", "-h", "--help"):
+        if not command:
             print(
                 "%jray status | %jray init [--num-cpus N] [--resources NAME=N,...] | %jray stop   (%jray? tells more)"
             )
@@ -66,16 +65,10 @@ class ControlMagics(Magics):
     def _init(self, rest: str) -> None:
         parser = MagicArgumentParser(prog="%jray init", add_help=False)
         parser.add_argument("--num-cpus", type=float)
-        parser.add_argument("--resources")
-        arguments = parse_line(parser, "%jray init", rest, ("--num-cpus", "--resources"))
-        if api.is_initialized():
-            raise UsageError(
-                "%jray init was refused. A runtime is running in this process already. "
-                "%jray stop ends it, with all tasks and references; then %jray init starts another one."
-            )
+        parser.add_argument("--resources", type=parse_resources)
+        arguments = parser.parse_argstring(rest)
         try:
-            amounts = None if arguments.resources is None else parse_resources(arguments.resources)
-            info = api.init(num_cpus=arguments.num_cpus, resources=amounts)
+            info = api.init(num_cpus=arguments.num_cpus, resources=arguments.resources)
         except (RuntimeError, ValueError, TypeError) as error:
             raise UsageError(str(error)) from None
         print(info)

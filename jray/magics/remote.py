@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from difflib import get_close_matches
 from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
-from IPython.core.magic_arguments import argument, magic_arguments
+from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
 
 from jray.kernel.session import Session
 from jray.kernel.task_cells import CellRequest, RemoteCells
-from jray.magics.lines import parse_line, unquoted
 
 _OPTION = re.compile(r"\s*(?P<name>--?[A-Za-z][\w-]*)(?:=|\s+)?")
 _OPTIONS = ("--outputs", "--get", "--num-cpus", "--resources", "--max-retries", "--name")
 _FLAGS = ("--get",)  # options without a value
-_VALUE = re.compile(r"""\{[^}]*\}|'[^']*'|"[^"]*"|[^\s,]+(?:\s*,\s*[^\s,]+)*""")  # JSON, quoted, or `disk=1, link=2`
 
 
 @magics_class
@@ -74,7 +73,7 @@ class RemoteMagics(Magics):
         """
         if cell is None:
             return self._start_expression(line)
-        arguments = parse_line(self.remote.parser, "%%remote", line, _OPTIONS)
+        arguments = self._parse(line)
         outputs = None
         if arguments.outputs is not None:
             outputs = tuple(name.strip() for name in arguments.outputs.split(",") if name.strip())
@@ -90,9 +89,20 @@ class RemoteMagics(Magics):
             )
         return None
 
+    def _parse(self, line: str) -> Any:
+        """The options of a line; a mistyped one is refused with the likeliest right one."""
+        try:
+            return parse_argstring(self.remote, line)
+        except UsageError as error:
+            unknown = re.search(r"unrecognized arguments: (--\S+)", str(error))
+            close = get_close_matches(unknown[1], _OPTIONS, n=1) if unknown else []
+            if not close:
+                raise
+            raise UsageError(f"{error}. There is no such option. Did you mean {close[0]}?") from None
+
     def _start_expression(self, line: str) -> Any:
         options, expression = _split(line)
-        arguments = parse_line(self.remote.parser, "%remote", options, _OPTIONS)
+        arguments = self._parse(options)
         if arguments.outputs is not None or arguments.get:
             raise UsageError(
                 "-o and --get were refused. An expression has one result, and %remote returns its reference. "
@@ -135,7 +145,7 @@ def parse_resources(text: str) -> dict[str, float]:
     Raises:
         UsageError: neither.
     """
-    text = unquoted(text)
+    text = text.strip().strip("'\"") if not text.strip().startswith("{") else text
     try:
         if text.startswith("{"):
             amounts = json.loads(text)
@@ -160,6 +170,6 @@ def _split(line: str) -> tuple[str, str]:
             break  # a negative expression: `-x + 1`
         position = match.end()
         if match["name"] not in _FLAGS:
-            value = _VALUE.match(line, position)
+            value = re.compile(r"\{[^}]*\}|'[^']*'|\"[^\"]*\"|\S+").match(line, position)
             position = value.end() if value is not None else position
     return line[:position], line[position:].strip()

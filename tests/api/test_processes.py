@@ -148,7 +148,6 @@ def test_sigkill_of_the_kernel_leaves_no_process():
     with subprocess.Popen([sys.executable, "-c", _KERNEL], stdout=subprocess.PIPE, text=True) as kernel:
         pids = [int(kernel.stdout.readline().split(")")[-1]) for _ in range(5)]
         processes = [psutil.Process(pid) for pid in pids]
-        assert sorted(p.name() for p in processes).count("sleep") == 1
         kernel.kill()
         kernel.wait()
         wait_until(

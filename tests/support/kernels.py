@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import queue
+import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 
+import psutil
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import KernelManager
+
+from tests.support.waiting import wait_until
 
 _PATIENCE_S = 60
 
@@ -21,12 +28,16 @@ class Cell:
     stderr: str = ""
     displays: list = field(default_factory=list)  # text/plain of display_data and execute_result
     error: str = ""  # "Name: value"
+    label: str = ""  # "In[5]"
 
 
 class Kernel:
-    """One kernel process. Use it with `with`."""
+    """One kernel process. Use it with `with`.
 
-    def __init__(self, **environment) -> None:
+    Cells are sent as JupyterLab sends them, with the id of the cell; `names_its_cells=False` sends them as nbclient does.
+    """
+
+    def __init__(self, *, names_its_cells: bool = True, **environment) -> None:
         self._manager = KernelManager()
         self._manager._kernel_spec = KernelSpec(
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -34,16 +45,15 @@ class Kernel:
             language="python",
             metadata={"debugger": False},
         )
+        self._names_its_cells = names_its_cells
         self._environment = environment
+        self._numbers = itertools.count()
         self.cells: dict[str, Cell] = {}
 
     def __enter__(self):
-        import os
-
-        self._manager.start_kernel(env={**os.environ, **self._environment}, stderr=-3, stdout=-3)
-        self.client = self._manager.client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=_PATIENCE_S)
+        environment = {**os.environ, **self._environment}
+        self._manager.start_kernel(env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        self._connect()
         return self
 
     def __exit__(self, *error):
@@ -52,50 +62,103 @@ class Kernel:
             self._manager.shutdown_kernel(now=True)
         self._manager.cleanup_resources()
 
+    def _connect(self):
+        self.client = self._manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(timeout=_PATIENCE_S)
+
+    # ---- the process
+
     @property
     def pid(self):
         return self._manager.provisioner.process.pid
 
+    def family(self):
+        """The processes below the kernel, now: zygote and workers."""
+        return psutil.Process(self.pid).children(recursive=True)
+
+    def interrupt(self) -> None:
+        """The stop button."""
+        self._manager.interrupt_kernel()
+
+    def shut_down(self) -> None:
+        """Politely, as closing a notebook does."""
+        self._manager.shutdown_kernel()
+
+    def restart(self) -> None:
+        """As the restart button does: politely, then a new process."""
+        self.client.stop_channels()
+        self._manager.restart_kernel()
+        self._connect()
+
+    # ---- cells
+
     def start(self, code: str) -> Cell:
         """Send a cell; do not wait."""
-        cell = Cell(self.client.execute(code, store_history=True))
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        }
+        metadata = {"cellId": f"cell-{next(self._numbers)}"} if self._names_its_cells else {}
+        message = self.client.session.msg("execute_request", content, metadata=metadata)
+        self.client.shell_channel.send(message)
+        cell = Cell(message["header"]["msg_id"])
         self.cells[cell.message_id] = cell
         return cell
 
     def finish(self, cell: Cell) -> Cell:
-        """Wait until the kernel is idle after the cell."""
+        """Wait until the kernel is idle after the cell. What is published later is not seen by this."""
         self.read_until(lambda message: _is_idle(message) and _parent(message) == cell.message_id)
         return cell
 
     def run(self, code: str) -> Cell:
         return self.finish(self.start(code))
 
+    def value(self, expression: str) -> str:
+        """What `print(expression)` prints."""
+        cell = self.run(f"print({expression})")
+        assert cell.error == "", cell.error
+        return cell.stdout.removesuffix("\n")
+
+    def send_comm(self, target: str, text: str) -> None:
+        """What a widget in the browser sends; waits until the kernel has handled both messages."""
+        for kind, content in (
+            ("comm_open", {"comm_id": target, "target_name": target, "data": {}}),
+            ("comm_msg", {"comm_id": target, "data": text}),
+        ):
+            message = self.client.session.msg(kind, content)
+            self.client.shell_channel.send(message)
+            sent = message["header"]["msg_id"]
+            self.read_until(lambda seen, sent=sent: _is_idle(seen) and _parent(seen) == sent)
+
+    # ---- messages
+
     def read_until(self, is_it) -> None:
         """Note down messages until one is the one we wait for."""
+        deadline = time.monotonic() + _PATIENCE_S
         while True:
-            message = self.client.get_iopub_msg(timeout=_PATIENCE_S)
+            try:
+                message = self.client.get_iopub_msg(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"Waited {_PATIENCE_S} s for a message in vain; cells: {self.cells}") from None
             self._note(message)
             if is_it(message):
                 return
 
+    def read_until_true(self, condition) -> None:
+        """Note down messages until `condition()` holds of what the cells have got."""
+        if not condition():
+            self.read_until(lambda _: condition())
+
     def read_until_stdout(self, cell: Cell, text: str) -> None:
-        if text not in cell.stdout:
-            self.read_until(lambda _: text in cell.stdout)
+        self.read_until_true(lambda: text in cell.stdout)
 
     def read_until_stderr(self, cell: Cell, text: str) -> None:
-        if text not in cell.stderr:
-            self.read_until(lambda _: text in cell.stderr)
-
-    def drain(self) -> None:
-        """Take what is there already."""
-        try:
-            while True:
-                self._note(self.client.get_iopub_msg(timeout=0))
-        except queue.Empty:
-            pass
-
-    def interrupt(self) -> None:
-        self._manager.interrupt_kernel()
+        self.read_until_true(lambda: text in cell.stderr)
 
     def _note(self, message) -> None:
         cell = self.cells.get(_parent(message))
@@ -103,6 +166,8 @@ class Kernel:
         if cell is None:
             return
         match message["msg_type"]:
+            case "execute_input":
+                cell.label = f"In[{content['execution_count']}]"
             case "stream" if content["name"] == "stdout":
                 cell.stdout += content["text"]
             case "stream":
@@ -111,6 +176,18 @@ class Kernel:
                 cell.displays.append(content["data"]["text/plain"])
             case "error":
                 cell.error = f"{content['ename']}: {content['evalue']}"
+
+
+def wait_until_gone(processes, timeout_s: float = 20) -> None:
+    """None of them is left but as a zombie that its new parent has not collected yet."""
+    wait_until(lambda: not any(_is_alive(process) for process in processes), timeout_s, "processes outlived the kernel")
+
+
+def _is_alive(process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _parent(message):
