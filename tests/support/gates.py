@@ -7,32 +7,43 @@ from pathlib import Path
 
 
 class Gate:
-    """For one task at a time. It calls `pass_through`; the test calls `wait_for_arrival` and `open`. Picklable: it is two paths."""
+    """Tasks call `pass_through`; the test calls `wait_for_arrival` and `open`. Picklable: it is two paths.
+
+    The test keeps both pipes open, for reading and writing: what was written is never lost, and opening them never waits.
+    """
 
     def __init__(self, folder: Path, name: str = "gate") -> None:
         self.arrivals, self.way = str(folder / f"{name}.arrivals"), str(folder / f"{name}.way")
         os.mkfifo(self.arrivals)
         os.mkfifo(self.way)
+        self._ends = {path: os.open(path, os.O_RDWR) for path in (self.arrivals, self.way)}
+
+    def __getstate__(self) -> dict[str, object]:
+        """What a task needs."""
+        return {"arrivals": self.arrivals, "way": self.way, "_ends": {}}
+
+    def __del__(self) -> None:
+        for end in self._ends.values():
+            os.close(end)
 
     def pass_through(self) -> None:
-        """In the task: say that we are here, and wait until the gate is opened for us."""
-        with open(self.arrivals, "wb") as arrivals:
-            arrivals.write(b"x")
-        _read_one(self.way)
+        """In a task: say that we are here, and wait until the gate is opened for one."""
+        arrivals = os.open(self.arrivals, os.O_WRONLY)
+        os.write(arrivals, b"x")
+        os.close(arrivals)
+        way = os.open(self.way, os.O_RDONLY)
+        os.read(way, 1)
+        os.close(way)
 
     def wait_for_arrival(self) -> None:
         """In the test: one task has come."""
-        _read_one(self.arrivals)
+        os.read(self._ends[self.arrivals], 1)
 
     def open(self) -> None:
         """In the test: let one task through."""
-        with open(self.way, "wb") as way:
-            way.write(b"x")
+        os.write(self._ends[self.way], b"x")
 
-
-def _read_one(path: str) -> None:
-    """A writer that has not closed its end yet lets us open the pipe, and then there is nothing to read: try again."""
-    while True:
-        with open(path, "rb") as pipe:
-            if pipe.read(1):
-                return
+    def let_through(self) -> None:
+        """In the test: wait for one task, and open for it."""
+        self.wait_for_arrival()
+        self.open()

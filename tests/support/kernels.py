@@ -17,6 +17,7 @@ from jupyter_client.manager import KernelManager
 from tests.support.waiting import wait_until
 
 _PATIENCE_S = 60
+_NO_HISTORY = "--HistoryManager.enabled=False"  # the user's own is not for tests
 
 
 @dataclass
@@ -40,7 +41,7 @@ class Kernel:
     def __init__(self, *, names_its_cells: bool = True, **environment) -> None:
         self._manager = KernelManager()
         self._manager._kernel_spec = KernelSpec(
-            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", _NO_HISTORY],
             display_name="test",
             language="python",
             metadata={"debugger": False},
@@ -51,7 +52,9 @@ class Kernel:
         self.cells: dict[str, Cell] = {}
 
     def __enter__(self):
-        environment = {**os.environ, **self._environment}
+        # A kernel that a whole module shares starts before the fixture that takes `make test`'s setting away.
+        surroundings = {name: value for name, value in os.environ.items() if name != "JRAY_NONINTERACTIVE"}
+        environment = surroundings | self._environment
         self._manager.start_kernel(env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         self._connect()
         return self
