@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast, overload
 
@@ -301,16 +302,19 @@ def _check_refs(who: str, refs: Sequence[Any]) -> None:
             raise TypeError(msg)
 
 
-def _deadline(who: str, timeout: float | None) -> float | None:
+def _deadline(who: str, timeout: object) -> float | None:
     if timeout is None:
         return None
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+    if isinstance(timeout, bool) or not isinstance(timeout, Real):
         msg = f"{who} was given timeout={timeout!r}. It is no number of seconds. Give 0 or more, or None."
         raise TypeError(msg)
-    if timeout < 0:
+    seconds = float(timeout)
+    if not seconds >= 0:  # not a number is not, either
         msg = f"{who} was given timeout={timeout!r}. Time does not run backwards. Give 0 or more seconds, or None."
         raise ValueError(msg)
-    return time.monotonic() + timeout
+    if seconds > threading.TIMEOUT_MAX:
+        return None  # past what the system's clocks can say: for ever
+    return time.monotonic() + seconds
 
 
 def _first_use() -> backend.Backend:

@@ -202,6 +202,7 @@ class EmbeddedBackend:
                 future.set_exception(error)
             else:
                 future.set_result(value)
+                del value
             del asked, ref, future  # a waiting thread must not keep the last object alive
 
     def when_ready(self, ref: ObjectRef[Any], callback: Callable[[], None]) -> None:

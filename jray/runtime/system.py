@@ -22,12 +22,20 @@ def make_memory(name: str) -> tuple[int, int]:
     """
     if hasattr(os, "memfd_create"):
         writable = os.memfd_create(name, os.MFD_CLOEXEC)
-        return writable, os.open(f"/proc/self/fd/{writable}", os.O_RDONLY | os.O_CLOEXEC)
+        return writable, _open_to_read(writable, f"/proc/self/fd/{writable}")
     writable, path = tempfile.mkstemp(prefix=name)  # readable by this user only
     try:
-        return writable, os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return writable, _open_to_read(writable, path)
     finally:
         Path(path).unlink()
+
+
+def _open_to_read(writable: int, path: str) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        os.close(writable)
+        raise
 
 
 class WakeUp:
@@ -54,7 +62,9 @@ class WakeUp:
 
     def close(self) -> None:
         """Close the descriptors."""
-        for descriptor in {self.descriptor, self._end}:
+        descriptors = {self.descriptor, self._end}
+        self.descriptor = self._end = -1  # first: a late call must not write into a file that got the same number
+        for descriptor in descriptors:
             os.close(descriptor)
 
 

@@ -1,4 +1,4 @@
-"""Messages between the kernel and its workers, bytes <-> message, and the channel they go through.
+"""Messages between the kernel and its workers, and bytes <-> message.
 
 A frame is a length (4 bytes, little endian) and a marshalled list of plain tuples; one frame carries many messages, one
 read many frames. Marshal is the fastest that plain tuples can have (0.06 microseconds a message each way); both ends
@@ -9,9 +9,7 @@ worker that sent it is replaced.
 from __future__ import annotations
 
 import marshal
-import socket
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any, TypeAlias
@@ -23,7 +21,7 @@ Parcel: TypeAlias = bytes | int  # packed code or arguments: the bytes, or the o
 
 _LENGTH_BYTES = 4
 _LARGEST_FRAME = 1 << 30
-_READ_BYTES = 64 * 1024  # more would make malloc ask the system for fresh pages at every read
+LARGEST_PACKET = 96 * 1024  # on a control lane; the system refuses some 200 KiB for good
 
 
 class ProtocolError(Exception):
@@ -111,6 +109,13 @@ class ResourcesTold:
     request: int
     total: dict[str, float]
     available: dict[str, float]
+
+
+@message
+class Piece:
+    """A part of a packet that would have been too long. An empty one: that was all of it."""
+
+    data: bytes
 
 
 # ---- from a worker ----------------------------------------------------------------------------------------------
@@ -228,6 +233,7 @@ _KINDS: tuple[type, ...] = (
     ReplyPart,
     ReplyEnd,
     ResourcesTold,
+    Piece,
     Done,
     Submit,
     Put,
@@ -249,6 +255,7 @@ def _getter(kind: type) -> Callable[[Any], tuple[Any, ...]]:
     return get if len(names) > 1 else lambda sent: (get(sent),)
 
 
+_BY_CODE = dict(enumerate(_KINDS))  # a dict: -1 is no message
 _CODES = {kind: (code, _getter(kind)) for code, kind in enumerate(_KINDS)}
 
 
@@ -268,8 +275,8 @@ def decode(body: bytes | memoryview) -> list[Any]:
         ProtocolError: they are none.
     """
     try:
-        return [_KINDS[row[0]](*row[1:]) for row in marshal.loads(body)]
-    except (ValueError, EOFError, TypeError, IndexError) as error:
+        return [_BY_CODE[row[0]](*row[1:]) for row in marshal.loads(body)]
+    except (ValueError, EOFError, TypeError, LookupError) as error:
         msg = f"A message could not be understood: {error}."
         raise ProtocolError(msg) from error
 
@@ -310,84 +317,3 @@ def frame(messages: Iterable[Any]) -> bytes:
     """Messages as they go over the stream."""
     body = encode(messages)
     return len(body).to_bytes(_LENGTH_BYTES, "little") + body
-
-
-class Channel:
-    """The kernel's end of the stream to one worker. Never blocks; the engine's lock guards it."""
-
-    def __init__(self, end: socket.socket) -> None:
-        """`end` is a connected stream socket."""
-        self.socket = end
-        self._frames = Frames()
-        self._backlog = bytearray()
-
-    def send(self, messages: Iterable[Any]) -> bool:
-        """Send what the socket takes, keep the rest. True when all went out.
-
-        Raises:
-            OSError: the worker is gone; its end of file will tell.
-        """
-        data = frame(messages)
-        if self._backlog:
-            self._backlog += data
-            return False
-        sent = self._send_some(data)
-        if sent < len(data):
-            self._backlog += data[sent:]
-            return False
-        return True
-
-    def flush(self) -> bool:
-        """Try again to send what was kept. True when nothing is left."""
-        if self._backlog:
-            del self._backlog[: self._send_some(self._backlog)]
-        return not self._backlog
-
-    def receive(self) -> list[Any] | None:
-        """The messages that are there now; None when the worker has closed its end.
-
-        Raises:
-            ProtocolError: it sent something that is no message.
-        """
-        try:
-            data = self.socket.recv(_READ_BYTES, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return []
-        except ConnectionError:
-            return None
-        return self._frames.feed(data) if data else None
-
-    def _send_some(self, data: bytes | bytearray) -> int:
-        try:
-            return self.socket.send(data, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return 0
-
-
-class ControlLane:
-    """The kernel's end of a worker's control lane: small packets, some with a descriptor. Never blocks."""
-
-    def __init__(self, end: socket.socket) -> None:
-        """`end` is a connected SEQPACKET socket."""
-        self.socket = end
-        self._backlog: deque[tuple[bytes, Sequence[int]]] = deque()
-
-    def send(self, sent: Any, descriptors: Sequence[int] = ()) -> bool:
-        """Send a packet, or keep it. True when nothing is kept.
-
-        Raises:
-            OSError: the worker is gone; its end of file will tell.
-        """
-        self._backlog.append((encode([sent]), descriptors))
-        return self.flush()
-
-    def flush(self) -> bool:
-        """Try again to send what was kept. True when nothing is left."""
-        while self._backlog:
-            packet, descriptors = self._backlog[0]
-            try:
-                socket.send_fds(self.socket, [packet], descriptors, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return False
-            self._backlog.popleft()
-        return True

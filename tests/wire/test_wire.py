@@ -9,6 +9,7 @@ from dataclasses import fields
 import pytest
 
 from jray.runtime import wire
+from jray.runtime.pool.lines import Channel
 
 EXAMPLES = {"int": 7, "str": "x", "bool": True, "float": 0.5}
 
@@ -62,7 +63,7 @@ def test_a_frame_that_is_too_long_to_be_true_is_refused():
 def test_a_channel_keeps_what_the_socket_does_not_take():
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        channel, frames = wire.Channel(ours), wire.Frames()
+        channel, frames = Channel(ours), wire.Frames()
         sent = [wire.Put(number, (False, bytes(60_000), None, ()), ()) for number in range(20)]
         went_out = [channel.send([message]) for message in sent]
         assert went_out[0]
@@ -78,7 +79,7 @@ def test_a_channel_keeps_what_the_socket_does_not_take():
 def test_the_end_of_a_channel_is_none():
     ours, theirs = socket.socketpair()
     with ours:
-        channel = wire.Channel(ours)
+        channel = Channel(ours)
         assert channel.receive() == []
         theirs.close()
         assert channel.receive() is None

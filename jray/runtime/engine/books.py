@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -44,13 +45,16 @@ class Books:
         self.bytes_in_blocks = 0
         self.freed_offsets: dict[WorkerId, list[int]] = {}  # to be told to the arenas' workers
         self._arena: Arena | None = None  # the kernel's own
+        self._making = threading.Lock()
         self.read_descriptor = -1  # of the kernel's own arena
 
     def own_arena(self) -> Arena:
         """The kernel's arena; made at first use."""
         if self._arena is None:
-            memory, self.read_descriptor = make_memory("jray-kernel")
-            self._arena = Arena(KERNEL, memory)
+            with self._making:  # two arenas would both be called the kernel's
+                if self._arena is None:
+                    memory, self.read_descriptor = make_memory("jray-kernel")
+                    self._arena = Arena(KERNEL, memory)
         return self._arena
 
     # ---- values

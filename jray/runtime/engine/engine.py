@@ -30,7 +30,7 @@ from jray.runtime.engine.sink import ConsoleSink, Sink
 from jray.runtime.ids import KERNEL, ObjectId, Shape, WorkerId, task_of
 from jray.runtime.interrupts import InterruptGuard, shielded
 from jray.runtime.pool.worker_pool import WorkerPool
-from jray.runtime.store.mapping import ended, leave_to_owner, take_over, unmap_ended
+from jray.runtime.store.mapping import leave_to_owner, take_over, unmap_ended
 from jray.runtime.store.objects import StoredValue
 from jray.runtime.waiters import Delivery, Waiters
 
@@ -69,7 +69,7 @@ class Engine:
             m.WarnUser: self._warn,
         }
         _engines.add(self)
-        leave_to_owner()
+        leave_to_owner(self._listener.wake)
         self._thread = threading.Thread(target=self._run, name="jray-io", daemon=True)
         self._thread.start()
 
@@ -87,22 +87,25 @@ class Engine:
     @shielded
     def put(self, object_id: ObjectId, stored: StoredValue, contains: tuple[ObjectId, ...]) -> None:
         """A value of this process."""
-        with self._lock:
-            self.books.count_block(stored)
+        if stored.block is not None:
+            with self._lock:
+                self.books.count_block(stored)
         self.books.values[object_id] = stored
         self._inbox.append(m.ObjectPut(time.monotonic(), object_id, KERNEL, contains))
-        if stored.block is not None:
+        if stored.block is not None or len(self._inbox) % _DRIVE_EVERY == 0:
             self.drive()
 
     def retain(self, object_id: ObjectId) -> None:
         """One ref more in this process."""
         self._inbox.append(m.RefsTaken(time.monotonic(), KERNEL, (object_id,)))
+        if len(self._inbox) % _DRIVE_EVERY == 0:
+            self._listener.wake()  # a loop of `get` alone must not fill it for ever
 
     def release(self, object_id: ObjectId) -> None:
         """One ref less. Runs in finalizers: only appends, and wakes the IO thread when much memory can be freed."""
         self._dropped.append(object_id)
         stored = self.books.values.get(object_id)
-        if stored is not None and stored.block is not None:
+        if (stored is not None and stored.block is not None) or len(self._dropped) % _DRIVE_EVERY == 0:
             self._listener.wake()
 
     @shielded
@@ -184,11 +187,11 @@ class Engine:
             self._inbox.clear()
             self._dropped.clear()
             return
-        drops = len(self._dropped)  # first: a ref that was dropped by now was counted by something in the inbox
+        # What is gone first: a ref or view that has ended by now was counted by something in the inbox.
+        gone = [*unmap_ended(), *(self._dropped.popleft() for _ in range(len(self._dropped)))]
         while self._inbox:
             events.append(self._inbox.popleft())
-        if drops or ended:
-            gone = [self._dropped.popleft() for _ in range(drops)] + unmap_ended()
+        if gone:
             events.append(m.RefsDropped(time.monotonic(), KERNEL, tuple(gone)))
         if not events:
             return
@@ -211,7 +214,7 @@ class Engine:
         self._after += self._waiters.release_all()
 
     def _start_worker(self, order: m.StartWorker) -> None:
-        self._listener.listen_to(self._pool.start(order.worker))
+        self._listener.start(order.worker)
 
     def _send_tasks(self, order: m.SendTasks) -> None:
         runs = [self.books.run_message(task, attempt) for task, attempt in order.runs]
@@ -309,10 +312,8 @@ class Engine:
     # ---- the IO thread
 
     def _run(self) -> None:
-        while True:
+        while not self.is_closed:  # a turn may have taken the wake-up call of `close` for another's
             ready = self._listener.poll()
-            if self.is_closed:
-                return
             try:
                 self._turn(ready)
             except Exception as error:  # noqa: BLE001 - the thread must not die without a word
@@ -326,6 +327,8 @@ class Engine:
 
     def _turn(self, ready: list[tuple[int, int]]) -> None:
         with self._lock:
+            if self.is_closed:
+                return
             heard = self._listener.hear(ready, time.monotonic(), self._current_task)
             if not heard.outputs:
                 self._take_in(heard)

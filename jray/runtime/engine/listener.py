@@ -34,6 +34,7 @@ class Listener:
         self._wake_up = WakeUp()
         self.wake = self._wake_up.call  # makes `poll` return; safe everywhere
         self._handles: dict[int, Handle] = {}  # by descriptor
+        self._refused: list[tuple[WorkerId, str]] = []  # workers that could not be started, and why
         self._timer: float | None = None
         self._stillborn = 0
         self._poller.register(self._wake_up.descriptor, select.POLLIN)
@@ -49,8 +50,14 @@ class Listener:
         timeout_s = -1.0 if self._timer is None else max(0.0, self._timer - time.monotonic())
         return self._poller.poll(timeout_s)
 
-    def listen_to(self, handle: Handle) -> None:
-        """A worker was started."""
+    def start(self, worker: WorkerId) -> None:
+        """Start a worker and listen to it. If the system refuses one, that is heard like any other end."""
+        try:
+            handle = self._pool.start(worker)
+        except OSError as error:  # no descriptor left; or the zygote has just ended, and its end of file will be heard
+            self._refused.append((worker, f"worker w{worker} could not be started ({error.strerror})"))
+            self.wake()
+            return
         for descriptor in handle.descriptors():
             self._handles[descriptor] = handle
             self._poller.register(descriptor, select.POLLIN)
@@ -73,6 +80,8 @@ class Listener:
                 self._wake_up.clear()
             elif descriptor == self._pool.zygote.descriptor:
                 self._hear_zygote(heard, now, current_task)
+        refused, self._refused = self._refused, []
+        heard.events += [m.WorkerLost(now, worker, reason) for worker, reason in refused]
         if self._timer is not None and now >= self._timer:
             self._timer = None
             heard.events.append(m.TimerFired(now))

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from jray.runtime.ids import WorkerId
+from jray.runtime.pool.lines import Channel, ControlLane
 from jray.runtime.pool.zygote import Zygote
 from jray.runtime.system import make_memory
-from jray.runtime.wire import ArenaGone, ArenaShown, Channel, ControlLane
+from jray.runtime.wire import ArenaGone, ArenaShown
 
 _PIPE_READ_BYTES = 64 * 1024
 _ORPHAN_MS = 2_000  # a killed process is gone long before
@@ -88,7 +89,7 @@ class Handle:
     def close(self) -> None:
         """Close our ends."""
         self.channel.socket.close()
-        self.control.socket.close()
+        self.control.close()
         self.stdout.close()
         self.stderr.close()
 
@@ -103,22 +104,35 @@ class WorkerPool:
         self.arenas: dict[WorkerId, int] = {}  # read-only descriptors, also of workers that are gone
 
     def start(self, worker: WorkerId) -> Handle:
-        """Order a worker process. It can be sent messages at once."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        our_control, their_control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        stdout, their_stdout = os.pipe2(os.O_CLOEXEC)
-        stderr, their_stderr = os.pipe2(os.O_CLOEXEC)
-        memory, self.arenas[worker] = make_memory(f"jray-w{worker}")
-        given = [theirs.fileno(), their_control.fileno(), memory, their_stdout, their_stderr]
-        try:
-            self.zygote.fork(worker, given)
-        finally:
-            theirs.close()
-            their_control.close()
-            for descriptor in given[2:]:
-                os.close(descriptor)
-        handle = Handle(worker, Channel(ours), ControlLane(our_control), Pipe("stdout", stdout), Pipe("stderr", stderr))
+        """Order a worker process. It can be sent messages at once.
+
+        Raises:
+            OSError: there are no descriptors for it, or no zygote. Nothing has changed.
+        """
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+
+            def keep(end: int, other_end: int) -> tuple[int, int]:
+                ours.callback(os.close, end)
+                theirs.callback(os.close, other_end)
+                return end, other_end
+
+            stream, their_stream = keep(*_socket_pair(socket.SOCK_STREAM))
+            control, their_control = keep(*_socket_pair(socket.SOCK_SEQPACKET))
+            stdout, their_stdout = keep(*os.pipe2(os.O_CLOEXEC))
+            stderr, their_stderr = keep(*os.pipe2(os.O_CLOEXEC))
+            their_memory, memory = make_memory(f"jray-w{worker}")
+            keep(memory, their_memory)
+            self.zygote.fork(worker, [their_stream, their_control, their_memory, their_stdout, their_stderr])
+            ours.pop_all()  # from here on the handle and the table of arenas own them
+        handle = Handle(
+            worker,
+            Channel(socket.socket(fileno=stream)),
+            ControlLane(socket.socket(fileno=control)),
+            Pipe("stdout", stdout),
+            Pipe("stderr", stderr),
+        )
         handle.shown.add(worker)
+        self.arenas[worker] = memory
         self.handles[worker] = handle
         return handle
 
@@ -167,15 +181,21 @@ class WorkerPool:
             self.remove(worker)
 
 
+def _socket_pair(kind: socket.SocketKind) -> tuple[int, int]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+    return ours.detach(), theirs.detach()
+
+
 def how_it_ended(label: str, status: int) -> str:
     """In words, from the status that waitpid gave."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        name = signal.Signals(number).name if number in signal.valid_signals() else f"signal {number}"
+        name = _NAMES.get(number, f"signal {number}")  # real-time signals have none
         return f"worker {label} was killed by {name}{_HINTS.get(number, '')}"
     return f"worker {label} ended with exit code {os.waitstatus_to_exitcode(status)} (os._exit, or a C library's exit)"
 
 
+_NAMES = {int(number): number.name for number in signal.Signals}
 _HINTS: dict[int, str] = {
     signal.SIGKILL: " (often the system's out-of-memory killer: look at `dmesg`, and at the memory the task takes)",
     signal.SIGSEGV: " (a crash in compiled code: a C extension that the task uses)",

@@ -6,12 +6,13 @@ notebook cell that the worker doesn't.
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import pickle
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
+from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
 from typing import Any
 
 from jray.exceptions import JrayError, TaskError
@@ -19,6 +20,7 @@ from jray.exceptions import JrayError, TaskError
 _OURS = str(Path(__file__).parents[2])  # the jray package: its frames are not the user's business
 _RAISED = "raised"
 _READY = "ready"
+_STEERING = (StopIteration, StopAsyncIteration, GeneratorExit)
 
 Row = tuple[str, int, str]  # file, line, function
 Link = tuple[str, str, tuple[Row, ...]]  # how it is linked to the next one, the exception in a line, its frames
@@ -96,7 +98,7 @@ def _pack_cause(cause: BaseException | None) -> bytes | None:
         try:
             packed: bytes = cloudpickle.dumps(attempt, 5)
             pickle.loads(packed)
-        except Exception:  # noqa: BLE001, S112 - anything may go wrong in a user's exception
+        except BaseException:  # noqa: BLE001, S112 - anything may go wrong in a user's exception, sys.exit() too
             continue
         return packed
     return None
@@ -107,7 +109,7 @@ def _unpack_cause(packed: bytes | None) -> BaseException | None:
         return None
     try:
         cause = pickle.loads(packed)
-    except Exception:  # noqa: BLE001 - its text is still shown
+    except (Exception, SystemExit):  # noqa: BLE001 - its text is still shown
         return None
     return cause if isinstance(cause, BaseException) else None
 
@@ -132,22 +134,51 @@ def _rebuild(make: type[BaseException], args: tuple[object, ...], attributes: di
 
 def _dual(cause: BaseException | None, *, task: str, remote: str, text: str) -> TaskError:
     """An error that is a TaskError and of the cause's class at once."""
-    kind: type[TaskError] = TaskError
-    if cause is not None and not isinstance(cause, TaskError):
-        make = type(cause)
-        try:
-            kind = type(f"TaskError({make.__name__})", (TaskError, make), {"__module__": "jray.exceptions"})
-            error = kind.__new__(kind, *cause.args)
-        except Exception:  # noqa: BLE001 - a class that can't be subclassed: TaskError alone
-            kind = TaskError
-            error = TaskError()
-    else:
-        error = TaskError()
+    error = _of_class_of(cause) if cause is not None and not _steers(cause) else TaskError()
     error.args = cause.args if cause is not None else ()
-    if cause is not None:
-        error.__dict__.update({k: v for k, v in vars(cause).items() if k != "__notes__"})
     error.cause, error.task, error.remote_traceback, error._text = cause, task, remote, text  # noqa: SLF001
     return error
+
+
+def _steers(cause: BaseException) -> bool:
+    """Whether loops and event loops act on this class: an `await` of a StopIteration would be None, not an error."""
+    return isinstance(cause, (TaskError, *_STEERING)) or type(cause).__name__ == "CancelledError"  # without asyncio
+
+
+def _of_class_of(cause: BaseException) -> TaskError:
+    make = type(cause)
+    try:
+        kind = type(f"TaskError({make.__name__})", (TaskError, make), {"__module__": "jray.exceptions"})
+        kind.__reduce__ = _reduce  # type: ignore[assignment,method-assign] # nobody can import a class that is made on the spot
+        error: TaskError = kind.__new__(kind, *cause.args)
+    except Exception:  # noqa: BLE001 - a class that can't be subclassed: TaskError alone
+        return TaskError()
+    _copy_fields(cause, error)
+    return error
+
+
+def _copy_fields(cause: BaseException, error: TaskError) -> None:
+    """What __init__ would have set: attributes, slots, and the fields that C code keeps (`errno`, `filename`).
+
+    Python does not look whether C fields are set before it uses them: StopIteration without a value crashed it.
+    """
+    error.__dict__.update({name: value for name, value in vars(cause).items() if name != "__notes__"})
+    for base in type(cause).__mro__:
+        if base in {Exception, BaseException}:
+            return
+        for name, field in vars(base).items():
+            if isinstance(field, (MemberDescriptorType, GetSetDescriptorType)) and not name.startswith("__"):
+                with contextlib.suppress(Exception):  # unset there, or never to be set
+                    field.__set__(error, field.__get__(cause))
+
+
+def _reduce(error: TaskError) -> tuple[Any, ...]:
+    cause = _pack_cause(error.cause)
+    return _load_task_error, (cause, error.task, error.remote_traceback, error._text)  # noqa: SLF001
+
+
+def _load_task_error(cause: bytes | None, task: str, remote: str, text: str) -> TaskError:
+    return _dual(_unpack_cause(cause), task=task, remote=remote, text=text)
 
 
 # ---- the frames

@@ -68,8 +68,9 @@ def unpack(head: bytes | memoryview, buffers: Iterable[memoryview]) -> Any:
 
 def _dumps_fast(value: object, keep_large: Callable[[pickle.PickleBuffer], bool]) -> bytes | None:
     """By the C pickler; None when only cloudpickle does it right."""
-    cloudpickle = sys.modules.get("cloudpickle")
-    if cloudpickle is not None and cloudpickle.list_registry_pickle_by_value():
+    # By name: another thread may be importing it just now, and then nobody has registered anything yet.
+    registered = getattr(sys.modules.get("cloudpickle"), "list_registry_pickle_by_value", None)
+    if registered is not None and registered():
         return None  # the user wants some modules by value
     try:
         head = pickle.dumps(value, 5, buffer_callback=keep_large)

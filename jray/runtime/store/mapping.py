@@ -10,6 +10,7 @@ import ctypes
 import mmap
 import os
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from jray.exceptions import ObjectStoreFullError
@@ -28,19 +29,22 @@ ended: deque[tuple[int, int, ObjectId]] = deque()
 """Mappings whose last user is gone: (address, length, object). Finalizers only append; `unmap_ended` does the rest."""
 
 
-_has_owner = False  # a runtime that takes care of ended mappings lives in this process
+_wake_owner: Callable[[], None] | None = None  # the runtime in this process that takes care of ended mappings
 
 
-def leave_to_owner() -> None:
-    """From now on somebody calls `unmap_ended` and tells the books."""
-    global _has_owner  # noqa: PLW0603 - there is one runtime in a process
-    _has_owner = True
+def leave_to_owner(wake: Callable[[], None]) -> None:
+    """From now on somebody calls `unmap_ended` and tells the books.
+
+    `wake` is called from finalizers when there is something to do: it must be quick, and safe everywhere.
+    """
+    global _wake_owner  # noqa: PLW0603 - there is one runtime in a process
+    _wake_owner = wake
 
 
 def take_over() -> None:
     """The runtime is gone: ended mappings are unmapped on the spot, nobody has to be told."""
-    global _has_owner  # noqa: PLW0603
-    _has_owner = False
+    global _wake_owner  # noqa: PLW0603
+    _wake_owner = None
     unmap_ended()
 
 
@@ -59,8 +63,10 @@ class _Mapped:
     @shielded
     def __del__(self) -> None:
         ended.append((self._address, self._length, self._object_id))
-        if not _has_owner:
+        if _wake_owner is None:
             unmap_ended()
+        else:
+            _wake_owner()
 
 
 @shielded

@@ -139,13 +139,22 @@ class WorkerClient:
         self._link.flush()
         if on_control:
             return self._reply_on_control(request, deadline)
-        reply = self._link.wait_for_reply(request, deadline)
+        try:
+            reply = self._link.wait_for_reply(request, deadline)
+        except BaseException:  # a signal handler of the task's raised
+            self._give_up(request)  # or the kernel would believe for ever that we wait
+            raise
         if reply is None:
-            self._link.post(wire.Abandon(request))
-            self._link.flush()
-            reply = self._link.wait_for_reply(request, None)  # comes when our CPUs are free again
-        assert reply is not None  # noqa: S101 - without a deadline there always is one
+            reply = self._give_up(request)
         return {object_id: StoredValue.from_wire(wired) for object_id, wired in reply.values}
+
+    def _give_up(self, request: int) -> wire.Reply:
+        """End a wait of the main thread; the reply comes when our CPUs are free again."""
+        self._link.post(wire.Abandon(request))
+        self._link.flush()
+        reply = self._link.wait_for_reply(request, None)
+        assert reply is not None  # noqa: S101 - without a deadline there always is one
+        return reply
 
     def _reply_on_control(self, request: int, deadline: float | None) -> dict[ObjectId, StoredValue]:
         timeout_s = None if deadline is None else max(0.0, deadline - time.monotonic())

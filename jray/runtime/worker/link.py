@@ -23,7 +23,7 @@ from jray.runtime.store.mapping import ended, leave_to_owner, unmap_ended
 from jray.runtime.worker.refs import HeldObjects
 
 _READ_BYTES = 64 * 1024  # more would make malloc ask the system for fresh pages at every read
-_PACKET_BYTES = 256 * 1024  # a control packet carries at most one inline value, which is smaller
+_PACKET_BYTES = wire.LARGEST_PACKET + 1024  # a piece is packed once more
 
 
 class Link:
@@ -46,11 +46,16 @@ class Link:
         self._arrived = threading.Condition()  # a descriptor, or a reply for a thread
         self._parts: dict[int, list[wire.ReplyPart]] = {}
         self._ended: dict[int, Any] = {}
-        leave_to_owner()
+        self.is_inherited = False  # this process is a fork of the worker: the line is not ours
+        leave_to_owner(lambda: None)  # every flush looks for them
 
     def start_helper(self) -> None:
         """Begin to read the control lane."""
         threading.Thread(target=self._read_control, name="jray-control", daemon=True).start()
+
+    def disown(self) -> None:
+        """In a fork that a task made (multiprocessing, say): what is said here would come from the worker's mouth."""
+        self.is_inherited = True
 
     # ---- sending
 
@@ -59,7 +64,17 @@ class Link:
         self._outbox.append(sent)
 
     def flush(self) -> None:
-        """Send what is queued. What we took goes before it, what we dropped after it."""
+        """Send what is queued. What we took goes before it, what we dropped after it.
+
+        Raises:
+            RuntimeError: this is a fork of the worker.
+        """
+        if self.is_inherited:
+            msg = (
+                "jray was used in a process that a task forked. Only the task's own process can talk to the runtime. "
+                "Call jray there, or start jray tasks instead of processes."
+            )
+            raise RuntimeError(msg)
         with self._sending:
             for object_id in unmap_ended():
                 self.held.release(object_id)
@@ -95,20 +110,24 @@ class Link:
                 pass
             if self.has_something_to_send:
                 self.flush()
-            self._receive()
+            with self._reading:
+                if not self.line:
+                    self._receive()
 
     def wait_for_reply(self, request: int, deadline: float | None) -> wire.Reply | None:
         """The reply to a wait of the main thread; None when the deadline (time.monotonic) has passed.
 
         What is to be run is handed back meanwhile: a blocked worker runs nothing else.
         """
-        while request not in self._replies:
-            timeout_s = None if deadline is None else deadline - time.monotonic()
-            if timeout_s is not None and timeout_s <= 0:
-                return None
-            self._receive(timeout_s)
+        while True:
+            with self._reading:
+                if request in self._replies:  # asked in here: the helper may have read it while we waited for the lock
+                    return self._replies.pop(request)
+                timeout_s = None if deadline is None else deadline - time.monotonic()
+                if timeout_s is not None and timeout_s <= 0:
+                    return None
+                self._receive(timeout_s)
             self.hand_back()
-        return self._replies.pop(request)
 
     def hand_back(self) -> None:
         """Give back all that was not started."""
@@ -124,13 +143,12 @@ class Link:
             self.flush()
 
     def _receive(self, timeout_s: float | None = None) -> None:
-        with self._reading:
-            if timeout_s is not None and not select.select([self._stream], [], [], timeout_s)[0]:
-                return
-            data = self._stream.recv(_READ_BYTES)
-            if not data:
-                os._exit(0)  # the kernel is gone, and we with it
-            self._sort(self._frames.feed(data))
+        if timeout_s is not None and not select.select([self._stream], [], [], timeout_s)[0]:
+            return
+        data = self._stream.recv(_READ_BYTES)
+        if not data:
+            os._exit(0)  # the kernel is gone, and we with it
+        self._sort(self._frames.feed(data))
 
     def _sort(self, messages: Iterable[Any]) -> None:
         for received in messages:
@@ -163,12 +181,19 @@ class Link:
             return self._parts.pop(request, [])
 
     def _read_control(self) -> None:
+        pieces = bytearray()
         while True:
             packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 1)
             if not packet:
                 os._exit(0)
-            for received in wire.decode(packet):
-                self._hear(received, descriptors)
+            (received,) = wire.decode(packet)
+            if isinstance(received, wire.Piece):
+                pieces += received.data
+                if received.data:
+                    continue
+                (received,) = wire.decode(bytes(pieces))
+                pieces.clear()
+            self._hear(received, descriptors)
 
     def _hear(self, received: Any, descriptors: list[int]) -> None:
         match received:
@@ -176,6 +201,7 @@ class Link:
                 self._read_what_is_there()
                 self.hand_back()
             case wire.ArenaShown(arena):
+                os.set_inheritable(descriptors[0], False)  # noqa: FBT003 - it has no name
                 with self._arrived:
                     self._descriptors[arena] = descriptors[0]
                     self._arrived.notify_all()

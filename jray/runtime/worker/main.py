@@ -43,6 +43,7 @@ def run_worker(birth: Birth) -> None:
     context = Context()
     client = WorkerClient(link, context)
     backend.install(client)
+    os.register_at_fork(after_in_child=link.disown)
     redirect(link, context)
     link.start_helper()
     executor = Executor(link, client.reader, context, _label(birth))

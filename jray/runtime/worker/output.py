@@ -10,6 +10,7 @@ import codecs
 import ctypes
 import fcntl
 import io
+import os
 import sys
 import termios
 from typing import TYPE_CHECKING
@@ -41,6 +42,8 @@ class _Sender(io.RawIOBase):
 
     def write(self, data: ReadableBuffer, /) -> int:
         written = bytes(data)
+        if self._link.is_inherited:
+            return os.write(self._descriptor, written)
         send_text(self._link, self._context, self._stream, self._decoder.decode(written))
         return len(written)
 

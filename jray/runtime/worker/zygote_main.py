@@ -96,6 +96,8 @@ class _Zygote:
             self._line.close()
             os.close(self._deaths)
             os.close(self._deaths_in)
+            for descriptor in descriptors:  # as they come they would be open in every program that a task starts
+                os.set_inheritable(descriptor, False)  # noqa: FBT003 - it has no name
             run_worker(Birth(worker, *descriptors))
         except BaseException:  # noqa: BLE001 - the last words of a fork that must never return into the zygote
             sys.excepthook(*sys.exc_info())

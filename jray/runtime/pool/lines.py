@@ -1,0 +1,112 @@
+"""The kernel's ends of the two lines to a worker: sending never blocks, what the socket does not take is kept."""
+
+from __future__ import annotations
+
+import os
+import socket
+from array import array
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from jray.runtime.wire import LARGEST_PACKET, Frames, Piece, encode, frame
+
+_READ_BYTES = 64 * 1024  # more would make malloc ask the system for fresh pages at every read
+
+
+class Channel:
+    """The kernel's end of the stream to one worker. Never blocks; the engine's lock guards it."""
+
+    def __init__(self, end: socket.socket) -> None:
+        """`end` is a connected stream socket."""
+        self.socket = end
+        self._frames = Frames()
+        self._backlog = bytearray()
+
+    def send(self, messages: Iterable[Any]) -> bool:
+        """Send what the socket takes, keep the rest. True when all went out.
+
+        Raises:
+            OSError: the worker is gone; its end of file will tell.
+        """
+        data = frame(messages)
+        if self._backlog:
+            self._backlog += data
+            return False
+        sent = self._send_some(data)
+        if sent < len(data):
+            self._backlog += data[sent:]
+            return False
+        return True
+
+    def flush(self) -> bool:
+        """Try again to send what was kept. True when nothing is left."""
+        if self._backlog:
+            del self._backlog[: self._send_some(self._backlog)]
+        return not self._backlog
+
+    def receive(self) -> list[Any] | None:
+        """The messages that are there now; None when the worker has closed its end.
+
+        Raises:
+            ProtocolError: it sent something that is no message.
+        """
+        try:
+            data = self.socket.recv(_READ_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
+        except ConnectionError:
+            return None
+        return self._frames.feed(data) if data else None
+
+    def _send_some(self, data: bytes | bytearray) -> int:
+        try:
+            return self.socket.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0
+
+
+class ControlLane:
+    """The kernel's end of a worker's control lane: small packets, some with a descriptor. Never blocks."""
+
+    def __init__(self, end: socket.socket) -> None:
+        """`end` is a connected SEQPACKET socket."""
+        self.socket = end
+        self._backlog: deque[tuple[bytes, list[int]]] = deque()  # with descriptors of our own
+
+    def send(self, sent: Any, descriptors: Sequence[int] = ()) -> bool:
+        """Send a packet, or keep it. True when nothing is kept.
+
+        Raises:
+            OSError: the worker is gone; its end of file will tell.
+        """
+        packet = encode([sent])
+        if len(packet) <= LARGEST_PACKET:
+            self._backlog.append((packet, [os.dup(descriptor) for descriptor in descriptors]))
+        else:  # an error that carries much; other values of this size lie in shared memory
+            parts = [packet[start : start + LARGEST_PACKET] for start in range(0, len(packet), LARGEST_PACKET)]
+            self._backlog += [(encode([Piece(part)]), []) for part in (*parts, b"")]
+        return self.flush()
+
+    def flush(self) -> bool:
+        """Try again to send what was kept. True when nothing is left."""
+        while self._backlog:
+            packet, descriptors = self._backlog[0]
+            # Not socket.send_fds: it passes over its flags (Python 3.11 to 3.13), and would block.
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
+            try:
+                self.socket.sendmsg([packet], rights, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return False
+            self._backlog.popleft()
+            for descriptor in descriptors:
+                os.close(descriptor)
+        return True
+
+    def close(self) -> None:
+        """Close the socket, and what was not sent."""
+        self.socket.close()
+        for _, descriptors in self._backlog:
+            for descriptor in descriptors:
+                os.close(descriptor)
+        self._backlog.clear()

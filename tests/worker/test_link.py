@@ -1,0 +1,52 @@
+"""The worker's end of the line, with a kernel that is silent."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+
+import pytest
+
+from jray.runtime import wire
+from jray.runtime.ids import WorkerId
+from jray.runtime.store.arena import Arena
+from jray.runtime.store.mapping import take_over
+from jray.runtime.system import make_memory
+from jray.runtime.worker.link import Link
+
+
+@pytest.fixture
+def link():
+    (ours, theirs), (our_control, their_control) = socket.socketpair(), socket.socketpair()
+    memory, reading = make_memory("jray-test")
+    with ours, theirs, our_control, their_control:
+        ours.settimeout(5)  # whoever reads here reads for ever
+        yield Link(WorkerId(1), ours, our_control, Arena(WorkerId(1), memory))
+    take_over()
+    os.close(memory)
+    os.close(reading)
+
+
+def reads_first(link, received):
+    """A lock for `link._reading` that is had only when the helper has read this message."""
+
+    @contextlib.contextmanager
+    def lock():
+        link._sort([received])
+        yield
+
+    return lock()
+
+
+def test_a_reply_that_the_helper_has_read_is_found_without_reading(link):
+    # After a recall the helper reads the stream; a main thread that begins to wait then stands before the lock.
+    reply = wire.Reply(7, ())
+    link._reading = reads_first(link, reply)
+    assert link.wait_for_reply(7, None) is reply
+
+
+def test_an_attempt_that_the_helper_has_read_is_found_without_reading(link):
+    run = wire.Run(1, 1, "f", (), 0, None, 0, (), 1, (), 0, 0)
+    link._reading = reads_first(link, run)
+    assert link.next_run() is run
