@@ -24,7 +24,7 @@ test: $(VENV)/.installed-test ## set up what the tests need; run all of them and
 	JRAY_NONINTERACTIVE=1 $(BIN)/python -m pytest --nbval --nbval-current-env tests $(TOUR) $(TEST_ARGS)
 
 tour: $(VENV)/.installed-lab ## run the tour without a browser and print what it did
-	@$(BIN)/jupyter nbconvert --log-level=WARN --to markdown --execute --stdout \
+	@JRAY_NONINTERACTIVE=1 $(BIN)/jupyter nbconvert --log-level=WARN --to markdown --execute --stdout \
 		--NbConvertBase.display_data_priority='["text/plain"]' $(TOUR)
 
 check: lint ## format, lint, types, layers, and the fast tests
