@@ -179,7 +179,7 @@ def test_a_worker_that_does_not_read_its_control_lane_holds_up_nobody(runtime, t
     psutil.Process(handle.pid).suspend()
     with engine._locked():
         for number in range(1000):
-            engine._send_on_control(handle.worker, wire.ReplyEnd(number))
+            engine._performer._send_on_control(handle.worker, wire.ReplyEnd(number))
         assert handle.control._backlog
     assert runtime.get(runtime.remote(len).remote([1]), timeout=30) == 1
     psutil.Process(handle.pid).resume()

@@ -23,9 +23,10 @@ from jray.runtime.core import messages as m
 from jray.runtime.core.resources import cpus_in
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.core.views import SchedulerView, explain, view_of
-from jray.runtime.engine.books import Books, TaskBody, lost_object
+from jray.runtime.engine.books import Books, TaskBody
 from jray.runtime.engine.hearing import Heard
 from jray.runtime.engine.listener import Listener
+from jray.runtime.engine.performer import Performer
 from jray.runtime.engine.sink import ConsoleSink, Sink
 from jray.runtime.ids import KERNEL, ObjectId, Shape, WorkerId, task_of
 from jray.runtime.interrupts import InterruptGuard, shielded
@@ -57,17 +58,15 @@ class Engine:
         self._pool = pool
         self._listener = Listener(self._pool, self.books)
         self.guard = InterruptGuard(self._listener.wake)
-        self._perform: dict[type, Callable[[Any], None]] = {
-            m.StartWorker: self._start_worker,
-            m.SendTasks: self._send_tasks,
-            m.RecallTasks: self._recall,
-            m.PublishReport: self._publish_report,
-            m.PublishFailure: self._publish_failure,
-            m.ReplyToWait: self._reply,
-            m.FreeObjects: self._free,
-            m.SetTimer: self._set_timer,
-            m.WarnUser: self._warn,
-        }
+        self._performer = Performer(
+            self.scheduler,
+            self.books,
+            self._pool,
+            self._listener,
+            self._waiters,
+            self._after,
+            self._warn,
+        )
         _engines.add(self)
         leave_to_owner(self._listener.wake)
         self._thread = threading.Thread(target=self._run, name="jray-io", daemon=True)
@@ -196,14 +195,13 @@ class Engine:
         if not events:
             return
         try:
-            for instruction in self.scheduler.handle(events):
-                self._perform[type(instruction)](instruction)
+            self._performer.perform(self.scheduler.handle(events))
         except Exception as error:  # noqa: BLE001 - a bug of ours; everybody who waits must hear of it
             self._break(error)
         if self.books.staged:
             self.books.discard_stale()
         if self.books.freed_offsets:
-            self._tell_freed()
+            self._performer.tell_freed()
 
     def _break(self, error: BaseException) -> None:
         logger.critical("jray's engine broke.", exc_info=error)
@@ -212,93 +210,6 @@ class Engine:
             "This is a bug in jray; the log has the traceback. Save your work, call jray.shutdown(), then jray.init()."
         )
         self._after += self._waiters.release_all()
-
-    def _start_worker(self, order: m.StartWorker) -> None:
-        self._listener.start(order.worker)
-
-    def _send_tasks(self, order: m.SendTasks) -> None:
-        runs = [self.books.run_message(task, attempt) for task, attempt in order.runs]
-        for run in runs:
-            self._show_arenas(order.worker, self.books.arenas_of(run))
-        self._send(order.worker, runs)
-
-    def _recall(self, order: m.RecallTasks) -> None:
-        self._send_on_control(order.worker, wire.Recall())
-
-    def _publish_report(self, order: m.PublishReport) -> None:
-        self._deliver(self.books.publish((order.worker, order.task, order.attempt)))
-
-    def _publish_failure(self, order: m.PublishFailure) -> None:
-        self._deliver(self.books.publish_failure(order.task, order.argument, order.reason))
-
-    def _deliver(self, objects: list[ObjectId]) -> None:
-        for object_id in objects:
-            self._after += self._waiters.deliver(object_id, failed=self.books.values[object_id].failed)
-
-    def _reply(self, order: m.ReplyToWait) -> None:
-        ask = self.books.asks.pop((order.worker, order.request), None)
-        if ask is None:
-            return
-        values = self.books.values
-        known = self.scheduler.references.objects
-        there = [
-            (o, values[o].to_wire() if o in values else lost_object(o).to_wire())
-            for o in dict.fromkeys(ask.objects)
-            if o in values or o not in known
-        ]
-        self._show_arenas(order.worker, [value[2][0] for _, value in there if value[2] is not None])
-        if not ask.on_control:
-            self._send(order.worker, [wire.Reply(order.request, tuple(there))])
-            return
-        for object_id, value in there:
-            self._send_on_control(order.worker, wire.ReplyPart(order.request, object_id, value))
-        self._send_on_control(order.worker, wire.ReplyEnd(order.request))
-
-    def _free(self, order: m.FreeObjects) -> None:
-        self.books.free(order.objects)
-
-    def _tell_freed(self) -> None:
-        freed, self.books.freed_offsets = self.books.freed_offsets, {}
-        for arena, offsets in freed.items():
-            if arena in self._pool.handles:
-                self._send(arena, [wire.Freed(tuple(offsets))])
-            elif not self.books.blocks_in[arena]:
-                self._pool.drop_arena(arena)
-
-    def _set_timer(self, order: m.SetTimer) -> None:
-        self._listener.set_timer(order.at)
-
-    def _warn(self, order: m.WarnUser) -> None:
-        self._after.append(lambda: self.sink.warn(order.text))
-
-    # A worker that is gone can't be sent anything. That is no error here: its end of file tells.
-
-    def _send(self, worker: WorkerId, messages: Sequence[Any]) -> None:
-        handle = self._pool.handles.get(worker)
-        if handle is None:
-            return
-        with contextlib.suppress(OSError):
-            if not handle.channel.send(messages):
-                self._listener.watch_for_room(handle.channel.socket.fileno())
-
-    def _send_on_control(self, worker: WorkerId, sent: Any) -> None:
-        handle = self._pool.handles.get(worker)
-        if handle is None:
-            return
-        with contextlib.suppress(OSError):
-            if not handle.control.send(sent):
-                self._listener.watch_for_room(handle.control.socket.fileno())
-
-    def _show_arenas(self, worker: WorkerId, arenas: Any) -> None:
-        handle = self._pool.handles.get(worker)
-        if handle is None:
-            return
-        for arena in arenas:
-            if arena == KERNEL and KERNEL not in self._pool.arenas:
-                self._pool.arenas[KERNEL] = os.dup(self.books.read_descriptor)
-            with contextlib.suppress(OSError):
-                if not self._pool.show_arena(handle, arena):
-                    self._listener.watch_for_room(handle.control.socket.fileno())
 
     def _current_task(self, worker: WorkerId) -> tuple[int, str, int]:
         """(id, name, origin) of what a worker runs now: for output that came through a pipe."""
@@ -348,7 +259,7 @@ class Engine:
             view = view_of(self.scheduler)
             for handle, question in heard.questions:
                 told = wire.ResourcesTold(question.request, dict(view.total), dict(view.available))
-                self._send_on_control(handle.worker, told)
+                self._performer.tell_resources(handle, told)
 
     def _show(self, output: Any) -> None:
         try:
@@ -356,11 +267,20 @@ class Engine:
         except Exception:  # a closed stdout must not end the engine
             logger.exception("The output of task %s could not be shown.", output.task)
 
+    def _warn(self, text: str) -> None:
+        self.sink.warn(text)  # whoever shows output now: it may have changed since the start
+
     def _call_back(self) -> None:
         """Call, without the lock, what is to be called."""
         while self._after:
-            with contextlib.suppress(IndexError):
-                self._after.pop(0)()
+            try:
+                callback = self._after.pop(0)
+            except IndexError:  # another thread was faster
+                return
+            try:
+                callback()
+            except Exception:  # it is not ours; neither the engine nor the user's submit may end by it
+                logger.exception("A callback or warning of jray's failed.")
 
     # ---- the end
 

@@ -1,0 +1,144 @@
+"""The hands of the engine: performs what the scheduler decides. The engine's lock is held meanwhile.
+
+A worker that is gone can't be sent anything. That is no error here: its end of file tells.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jray.runtime import wire
+from jray.runtime.core import messages as m
+from jray.runtime.core.scheduler import Scheduler
+from jray.runtime.engine.books import Books, lost_object
+from jray.runtime.engine.listener import Listener
+from jray.runtime.ids import KERNEL, ObjectId, WorkerId
+from jray.runtime.pool.worker_pool import Handle, WorkerPool
+from jray.runtime.waiters import Waiters
+
+
+class Performer:
+    """Sends, publishes, frees. What calls others is put off until no lock is held."""
+
+    def __init__(  # noqa: PLR0917 - all that the engine is made of
+        self,
+        scheduler: Scheduler,
+        books: Books,
+        pool: WorkerPool,
+        listener: Listener,
+        waiters: Waiters,
+        after: list[Callable[[], None]],
+        warn: Callable[[str], None],
+    ) -> None:
+        """`after` takes what is to be called when the lock is free; `warn` is only ever called from there."""
+        self._scheduler, self._books, self._pool = scheduler, books, pool
+        self._listener, self._waiters, self._after, self._warn_user = listener, waiters, after, warn
+        self._perform: dict[type, Callable[[Any], None]] = {
+            m.StartWorker: self._start_worker,
+            m.SendTasks: self._send_tasks,
+            m.RecallTasks: self._recall,
+            m.PublishReport: self._publish_report,
+            m.PublishFailure: self._publish_failure,
+            m.ReplyToWait: self._reply,
+            m.FreeObjects: self._free,
+            m.SetTimer: self._set_timer,
+            m.WarnUser: self._warn,
+        }
+
+    def perform(self, instructions: Sequence[m.Instruction]) -> None:
+        """Do all of it, in this order."""
+        for instruction in instructions:
+            self._perform[type(instruction)](instruction)
+
+    def tell_resources(self, handle: Handle, told: wire.ResourcesTold) -> None:
+        """Answer a task that asked what is there."""
+        self._send_on_control(handle.worker, told)
+
+    def _start_worker(self, order: m.StartWorker) -> None:
+        self._listener.start(order.worker)
+
+    def _send_tasks(self, order: m.SendTasks) -> None:
+        runs = [self._books.run_message(task, attempt) for task, attempt in order.runs]
+        for run in runs:
+            self._show_arenas(order.worker, self._books.arenas_of(run))
+        self._send(order.worker, runs)
+
+    def _recall(self, order: m.RecallTasks) -> None:
+        self._send_on_control(order.worker, wire.Recall())
+
+    def _publish_report(self, order: m.PublishReport) -> None:
+        self._deliver(self._books.publish((order.worker, order.task, order.attempt)))
+
+    def _publish_failure(self, order: m.PublishFailure) -> None:
+        self._deliver(self._books.publish_failure(order.task, order.argument, order.reason))
+
+    def _deliver(self, objects: list[ObjectId]) -> None:
+        for object_id in objects:
+            self._after += self._waiters.deliver(object_id, failed=self._books.values[object_id].failed)
+
+    def _reply(self, order: m.ReplyToWait) -> None:
+        ask = self._books.asks.pop((order.worker, order.request), None)
+        if ask is None:
+            return
+        values = self._books.values
+        known = self._scheduler.references.objects
+        there = [
+            (o, values[o].to_wire() if o in values else lost_object(o).to_wire())
+            for o in dict.fromkeys(ask.objects)
+            if o in values or o not in known
+        ]
+        self._show_arenas(order.worker, [value[2][0] for _, value in there if value[2] is not None])
+        if not ask.on_control:
+            self._send(order.worker, [wire.Reply(order.request, tuple(there))])
+            return
+        for object_id, value in there:
+            self._send_on_control(order.worker, wire.ReplyPart(order.request, object_id, value))
+        self._send_on_control(order.worker, wire.ReplyEnd(order.request))
+
+    def _free(self, order: m.FreeObjects) -> None:
+        self._books.free(order.objects)
+
+    def tell_freed(self) -> None:
+        """Tell the workers which blocks of their arenas are free again."""
+        freed, self._books.freed_offsets = self._books.freed_offsets, {}
+        for arena, offsets in freed.items():
+            if arena in self._pool.handles:
+                self._send(arena, [wire.Freed(tuple(offsets))])
+            elif not self._books.blocks_in[arena]:
+                self._pool.drop_arena(arena)
+
+    def _set_timer(self, order: m.SetTimer) -> None:
+        self._listener.set_timer(order.at)
+
+    def _warn(self, order: m.WarnUser) -> None:
+        self._after.append(lambda: self._warn_user(order.text))
+
+    def _send(self, worker: WorkerId, messages: Sequence[Any]) -> None:
+        handle = self._pool.handles.get(worker)
+        if handle is None:
+            return
+        with contextlib.suppress(OSError):
+            if not handle.channel.send(messages):
+                self._listener.watch_for_room(handle.channel.socket.fileno())
+
+    def _send_on_control(self, worker: WorkerId, sent: Any) -> None:
+        handle = self._pool.handles.get(worker)
+        if handle is None:
+            return
+        with contextlib.suppress(OSError):
+            if not handle.control.send(sent):
+                self._listener.watch_for_room(handle.control.socket.fileno())
+
+    def _show_arenas(self, worker: WorkerId, arenas: Any) -> None:
+        handle = self._pool.handles.get(worker)
+        if handle is None:
+            return
+        for arena in arenas:
+            if arena == KERNEL and KERNEL not in self._pool.arenas:
+                self._pool.arenas[KERNEL] = os.dup(self._books.read_descriptor)
+            with contextlib.suppress(OSError):
+                if not self._pool.show_arena(handle, arena):
+                    self._listener.watch_for_room(handle.control.socket.fileno())
