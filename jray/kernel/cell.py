@@ -17,6 +17,7 @@ from enum import Enum
 from typing import ClassVar
 
 from jray.kernel.names import names_of_block, names_of_definition
+from jray.kernel.notebook_only import find_notebook_code
 from jray.kernel.scopes import Scope
 
 _EXCERPT_LENGTH = 60
@@ -57,9 +58,11 @@ class TaskCell:
     reading: ClassVar[Reading] = Reading.TASK
 
     definitions: ast.Module  # top-level imports, functions, classes: executed in the kernel first (rule 3)
+    defined: frozenset[str]  # the names that they bind
     body: ast.Module  # the rest: runs in the task
     shown: ast.Expression | None  # the last statement, if it is a visible expression; not in `body` then
     reads: tuple[str, ...]  # sorted: what the task may read before it is certainly bound there (rule 4)
+    perhaps: frozenset[str]  # of `reads`: only read where the task has perhaps bound them itself
     binds: tuple[str, ...]  # what comes out if nobody picks (rule 5), in order of first binding
     bindable: frozenset[str]  # every top-level name that the run may bind in any way: what can be picked
     changed: tuple[str, ...]  # captured names whose objects the cell changes (rule 6), in order of first change
@@ -68,13 +71,26 @@ class TaskCell:
     task_reason: str  # why the cell is a task, for "Functions of the cell are not remote: {task_reason}."
 
 
-def read_cell(source: str) -> DefinitionsCell | TaskCell:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteExpression:
+    """An expression that runs as a task."""
+
+    tree: ast.Expression
+    reads: frozenset[str]
+
+
+def read_cell(source: str, *, typed: str | None = None) -> DefinitionsCell | TaskCell:
     """Read the Python source of a cell, magics already transformed.
 
+    Args:
+        source: Of the cell.
+        typed: The same as the user typed it, line by line: for messages.
+
     Raises:
-        SyntaxError: As `ast.parse` does. What only the compiler finds (a `return` outside a function,
-            a top-level `await`) is not found here.
-        CellMistake: There is nothing to run, or a definition needs a name which only the task binds.
+        SyntaxError: As `ast.parse` does. What only the compiler finds (a `return` outside a function)
+            is not found here.
+        CellMistake: There is nothing to run, a definition needs a name which only the task binds, or the
+            task needs the notebook.
     """
     tree = ast.parse(source)
     if not tree.body:
@@ -86,7 +102,38 @@ def read_cell(source: str) -> DefinitionsCell | TaskCell:
     computing = [stmt for stmt in tree.body if not _is_allowed_among_definitions(stmt, is_first=stmt is tree.body[0])]
     if not computing and any(isinstance(stmt, _FunctionOrClass) for stmt in tree.body):
         return _definitions_cell(tree)
-    return _task_cell(source, tree, computing)
+    cell = _task_cell(source, tree, computing)
+    _refuse_notebook_code([cell.body, *([cell.shown] if cell.shown is not None else [])], typed or source)
+    return cell
+
+
+def read_expression(source: str, *, typed: str | None = None) -> RemoteExpression:
+    """Read what stands behind `%remote`.
+
+    Raises:
+        SyntaxError: It is no Python.
+        CellMistake: It is a statement, or needs the notebook.
+    """
+    try:
+        tree = ast.parse(source, mode="eval")
+    except SyntaxError:
+        ast.parse(source)
+        raise CellMistake(
+            f"%remote {typed or source} was refused. It is a statement, and %remote runs one expression. "
+            "Write `name = %remote EXPR`, or put the statement below a %%remote line."
+        ) from None
+    _refuse_notebook_code([tree], typed or source)
+    scope = names_of_block([], tree.body, read_through={}, has_string_annotations=False)
+    return RemoteExpression(tree=tree, reads=scope.reads)
+
+
+def _refuse_notebook_code(nodes: Sequence[ast.AST], typed: str) -> None:
+    found = find_notebook_code(nodes)
+    if found is None:
+        return
+    lines = typed.splitlines()
+    excerpt = f" (`{lines[found.line - 1].strip()}`)" if found.line <= len(lines) else ""
+    raise CellMistake(f"Line {found.line}{excerpt} was refused. {found.reason} {found.remedy}", line=found.line)
 
 
 def is_silenced(source: str) -> bool:
@@ -190,10 +237,12 @@ def _task_cell(source: str, tree: ast.Module, computing: Sequence[ast.stmt]) -> 
     imported = task.imported | _union(scope.imported for scope in defined)
     return TaskCell(
         definitions=ast.Module(body=definitions, type_ignores=[]),
+        defined=_union(scope.bound for scope in defined),
         body=ast.Module(body=body, type_ignores=[]),
         shown=None if shown is None else ast.Expression(body=shown),
         # A function of the cell that the cell itself does not use may still be called by one that it uses.
         reads=tuple(sorted(task.reads | (_union(scope.later for scope in defined) - task.bound))),
+        perhaps=task.reads - task.needed,
         binds=tuple(name for name in task.assigned_at_end if not name.startswith("_")),
         bindable=_union(scope.bound | scope.bound_by_calls for scope in (task, *defined)),
         changed=tuple(name for name in task.changed if name not in imported),

@@ -63,6 +63,7 @@ class Scope:
         self.flow = Flow()
         self.now: dict[str, int] = {}  # read by the scope itself -> line of the first read
         self.later: set[str] = set()  # read by functions in it, when somebody calls them
+        self.needed: set[str] = set()  # of both: read where the scope itself can't have bound them yet
         self.bound: set[str] = set()  # in any way
         self.bound_by_calls: set[str] = set()  # in the module, by functions that say `global`
         self.assigned: dict[str, None] = {}  # by assignment or walrus; a set that keeps its order
@@ -82,7 +83,7 @@ class Scope:
         if self._is_hidden(name) or self.flow.is_dead:
             return
         self.now.setdefault(name, line)
-        self.later |= self._read_through.get(name, set()) - self.flow.certain
+        self._note_need(name)
 
     def read_later(self, name: str) -> None:
         """A function that is defined here reads `name`."""
@@ -92,7 +93,12 @@ class Scope:
         if self._is_hidden(name) or self.flow.is_dead:
             return
         self.later.add(name)
-        self.later |= self._read_through.get(name, set()) - self.flow.certain
+        self._note_need(name)
+
+    def _note_need(self, name: str) -> None:
+        through = self._read_through.get(name, set()) - self.flow.certain
+        self.later |= through
+        self.needed |= {name, *through} - self.flow.possible
 
     def _read_global(self, name: str) -> None:
         if self.kind is ScopeKind.MODULE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,7 @@ class Session:
         self._origins: dict[str, int] = {}  # message id (or label, in a terminal) of an execution -> its number
         self._runs: dict[int, CellRun] = {}
         self._last = 0
-        self._watched: queue.SimpleQueue[tuple[ObjectRef[Any], CellRun] | None] = queue.SimpleQueue()
+        self._watched: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._watcher: threading.Thread | None = None
         self._stop_following = api.on_init(self._follow)
         shell.events.register("pre_run_cell", self._before_cell)
@@ -45,8 +46,23 @@ class Session:
 
     @property
     def is_interactive(self) -> bool:
-        """Whether late output is seen: not in nbconvert, nbclient, nbval, or a script run by IPython."""
+        """Whether texts may say what differs from run to run."""
         return not os.environ.get("JRAY_NONINTERACTIVE")
+
+    @property
+    def shows_late_output(self) -> bool:
+        """Whether what appears after a cell has ended is seen.
+
+        nbclient, and with it nbconvert and papermill, drops it. It is known by what it leaves out: front ends in which
+        somebody looks on name the cell that they execute.
+        """
+        parent = self._parent()
+        return self.is_interactive and (parent is None or "cellId" in parent.get("metadata", {}))
+
+    def _parent(self) -> Parent | None:
+        """The request that is being executed; None in a terminal."""
+        parent: Parent | None = self.shell.get_parent() if hasattr(self.shell, "get_parent") else None
+        return parent if parent and parent.get("header") else None
 
     @property
     def prompt_number(self) -> int:
@@ -65,9 +81,9 @@ class Session:
 
     def current_origin(self) -> int:
         """The number of the execution that runs in this thread now."""
-        parent: Parent | None = self.shell.get_parent() if hasattr(self.shell, "get_parent") else None
+        parent = self._parent()
         label = f"In[{self.prompt_number}]"
-        key = parent["header"]["msg_id"] if parent and parent.get("header") else label
+        key = parent["header"]["msg_id"] if parent else label
         origin = self._origins.get(key)
         if origin is None:
             self._last += 1
@@ -105,22 +121,26 @@ class Session:
         if self._watcher is None:
             self._watcher = threading.Thread(target=self._serve, name="jray-cells", daemon=True)
             self._watcher.start()
-        runtime.when_ready(done, lambda: self._watched.put((done, run)))
+        runtime.when_ready(done, lambda: self._watched.put(lambda: self._show_failure(runtime, done, run)))
 
     def _serve(self) -> None:
         while True:
-            found = self._watched.get()
-            if found is None:
+            show = self._watched.get()
+            if show is None:
                 return
-            done, run = found
-            self.show_failure(done, run)
-            del found, done
+            show()
+            del show  # with the reference that it holds
 
-    def show_failure(self, done: ObjectRef[Any], run: CellRun) -> None:
-        """Show the error of a finished task cell, if it has one."""
+    def wait_and_show(self, done: ObjectRef[Any]) -> None:
+        """Wait for the task behind this ref; when it fails, show the error under the cell that runs now."""
         runtime = api.running()
-        if runtime is None:
-            return
+        if runtime is not None:
+            runtime.wait([done], 1, None)
+            self._show_failure(runtime, done, self.current_run())
+
+    def _show_failure(self, runtime: EmbeddedBackend, done: ObjectRef[Any], run: CellRun) -> None:
+        if not runtime.has_come(done):
+            return  # the user has stopped jray: that is no news
         try:
             runtime.fetch([done], None)
         except JrayError as error:

@@ -7,9 +7,12 @@ and binds the references.
 from __future__ import annotations
 
 import ast
+import inspect
 import marshal
+import sys
 import types
 from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +20,11 @@ from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
 from jray import api
-from jray.kernel.cell import CellMistake, DefinitionsCell, TaskCell, read_cell
+from jray.kernel.cell import CellMistake, DefinitionsCell, TaskCell, read_cell, read_expression
 from jray.kernel.cell_runner import CellCode, NotRemote, run_cell, run_expression
-from jray.kernel.names import names_of_block
 from jray.kernel.session import Session
 from jray.options import TaskOptions
 from jray.remote_function import RemoteFunction, make_remote
-from jray.runtime.backend import current
 from jray.runtime.object_ref import ObjectRef
 
 
@@ -53,12 +54,15 @@ class RemoteCells:
             UsageError: the cell or its options can't be.
             SyntaxError: it is no Python.
         """
-        source = f"# %%remote {request.line}\n{self._shell.transform_cell(request.body)}"
+        body = self._shell.transform_cell(request.body)
+        # IPython drops blank lines at the start: put them back, or every line of a traceback points too high.
+        blank = "\n" * (request.body.rstrip().count("\n") - body.rstrip().count("\n"))
+        source = f"# %%remote {request.line}\n{blank}{body}"
         raw = f"%%remote {request.line}\n{request.body}"
         file = self._shell.compile.cache(source, self._session.prompt_number, raw_code=raw)
         compile(source, file, "exec", ast.PyCF_ONLY_AST)  # a SyntaxError that names the cell
         try:
-            cell = read_cell(source)
+            cell = read_cell(source, typed=raw)
         except CellMistake as mistake:
             raise UsageError(str(mistake)) from None
         if isinstance(cell, DefinitionsCell):
@@ -70,14 +74,17 @@ class RemoteCells:
         """Run an expression as a task.
 
         Raises:
-            SyntaxError: it is none.
+            UsageError: it is a statement, or needs the notebook.
+            SyntaxError: it is no Python.
         """
         source = self._shell.transform_cell(expression).strip()
         file = self._shell.compile.cache(source, self._session.prompt_number, raw_code=expression)
-        tree = ast.parse(source, file, "eval")
-        reads = names_of_block([], tree.body, read_through={}, has_string_annotations=False).reads
-        captured, inputs = self._capture(reads)
-        code = marshal.dumps(compile(tree, file, "eval", dont_inherit=True))
+        try:
+            read = read_expression(source, typed=expression)
+        except CellMistake as mistake:
+            raise UsageError(str(mistake)) from None
+        captured, inputs = self._capture(read.reads)
+        code = marshal.dumps(compile(read.tree, file, "eval", dont_inherit=True))
         runner = make_remote(run_expression, self._options(options))
         ref: ObjectRef[Any] = runner.remote(code, tuple(inputs), *inputs.values(), captured=captured)
         return ref
@@ -93,15 +100,21 @@ class RemoteCells:
         options = TaskOptions().merged(request.options)
         namespace = self._shell.user_ns
         self._execute(cell.tree, file)
-        made = []
+        made, generators = [], []
         for name in cell.functions:
-            if not isinstance(namespace[name], RemoteFunction):  # @jray.remote in the cell has done it
-                namespace[name] = make_remote(namespace[name], options, is_callable_here=True)
+            function = namespace[name]
+            if inspect.isgeneratorfunction(function):
+                generators.append(name)
+                continue
+            if not isinstance(function, RemoteFunction):  # @jray.remote in the cell has done it
+                namespace[name] = make_remote(function, options, is_callable_here=True)
             made.append(name)
         if made:
             print(f"remote: {', '.join(made)}")
         if cell.async_functions:
             print(f"not remote, because only actors can be async: {', '.join(cell.async_functions)}")
+        if generators:
+            print(f"not remote, because streaming results are not there yet: {', '.join(generators)}")
 
     def _execute(self, tree: ast.Module, file: str, flags: int = 0) -> None:
         tree = self._shell.transform_ast(tree)
@@ -114,7 +127,8 @@ class RemoteCells:
         options = self._options(request.options).merged({"num_returns": len(outputs) + 1})
         self._execute(cell.definitions, file, cell.future_flags)
         self._explain_functions(cell)
-        captured, inputs = self._capture(cell.reads)
+        picked = cell.defined.intersection(outputs)  # they are in the task only if it has them from here
+        captured, inputs = self._capture([*cell.reads, *picked], cell.perhaps)
         code = CellCode(
             self._compiled(cell.body, file, "exec", cell.future_flags),
             None if cell.shown is None else self._compiled(cell.shown, file, "eval", cell.future_flags),
@@ -150,17 +164,23 @@ class RemoteCells:
         transformed = self._shell.transform_ast(tree)
         return marshal.dumps(compile(transformed, file, mode, flags, dont_inherit=True))
 
-    def _capture(self, reads: Iterable[str]) -> tuple[Callable[[], object], dict[str, ObjectRef[Any]]]:
+    def _capture(
+        self, reads: Iterable[str], perhaps: AbstractSet[str] = frozenset()
+    ) -> tuple[Callable[[], object], dict[str, ObjectRef[Any]]]:
         """What comes in: a function whose globals are the captured names, and the references that come as values.
 
         One function for all, so that the functions of the notebook and the cell share one namespace in the worker.
+        Of the names that are `perhaps` read, results that have failed stay out: a cell that failed could never be
+        run again if it waited for what it did not make.
         """
         namespace = self._shell.user_ns
         hidden = self._shell.user_ns_hidden
         found = {
             name: namespace[name]
             for name in reads
-            if name in namespace and not (name in hidden and hidden[name] is namespace[name])
+            if name in namespace
+            and not (name in hidden and hidden[name] is namespace[name])
+            and not (name in perhaps and _has_failed(namespace[name]))
         }
         inputs = {name: value for name, value in found.items() if isinstance(value, ObjectRef)}
         names = [name for name in found if name not in inputs]
@@ -178,15 +198,22 @@ class RemoteCells:
 
     def _note_changes(self, cell: TaskCell, outputs: tuple[str, ...]) -> None:
         namespace = self._shell.user_ns
-        for name in cell.changed:
-            if name in outputs or isinstance(namespace.get(name), types.ModuleType) or name not in namespace:
-                continue
-            print(f"{name} is changed in the task only; -o {name} brings the changed one back")
+        notes = [
+            f"{name} is changed in the task only; -o {name} brings the changed one back\n"
+            for name in cell.changed
+            if name in namespace and name not in outputs and not isinstance(namespace[name], types.ModuleType)
+        ]
+        if notes:
+            sys.stdout.write("".join(notes))  # at once: what tasks print must not come between
 
     def _see_to_the_end(self, done: ObjectRef[Any], *, is_seen: bool) -> None:
         """Failures are shown without being asked for; a result that would be lost is waited for."""
-        if is_seen and not self._session.is_interactive:
-            current().wait([done], 1, None)
-            self._session.show_failure(done, self._session.current_run())
+        if is_seen and not self._session.shows_late_output:
+            self._session.wait_and_show(done)
         else:
             self._session.watch(done)
+
+
+def _has_failed(value: object) -> bool:
+    runtime = api.running()
+    return isinstance(value, ObjectRef) and (runtime is None or runtime.has_failed(value))

@@ -13,7 +13,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 
 from jray import api
 from jray.kernel.session import Session
-from jray.magics.remote import parse_resources
+from jray.magics.line import parse, parse_resources, split_line
 from jray.magics.status import NotRunning, Status
 
 _COMMANDS = ("status", "init", "stop")
@@ -66,7 +66,7 @@ class ControlMagics(Magics):
         parser = MagicArgumentParser(prog="%jray init", add_help=False)
         parser.add_argument("--num-cpus", type=float)
         parser.add_argument("--resources", type=parse_resources)
-        arguments = parser.parse_argstring(rest)
+        arguments = parse(parser, *split_line(rest, flags=()), options=("--num-cpus", "--resources"))
         try:
             info = api.init(num_cpus=arguments.num_cpus, resources=arguments.resources)
         except (RuntimeError, ValueError, TypeError) as error:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import re
-from difflib import get_close_matches
 from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
-from IPython.core.magic_arguments import argument, magic_arguments, parse_argstring
+from IPython.core.magic_arguments import argument, magic_arguments
 
 from jray.kernel.session import Session
 from jray.kernel.task_cells import CellRequest, RemoteCells
+from jray.magics.line import parse, parse_names, parse_resources, split_line
 
-_OPTION = re.compile(r"\s*(?P<name>--?[A-Za-z][\w-]*)(?:=|\s+)?")
 _OPTIONS = ("--outputs", "--get", "--num-cpus", "--resources", "--max-retries", "--name")
 _FLAGS = ("--get",)  # options without a value
 
@@ -30,13 +27,20 @@ class RemoteMagics(Magics):
         self._cells = RemoteCells(shell, session)
 
     @magic_arguments()
-    @argument("-o", "--outputs", metavar="NAMES", help="names that come out as references: `-o a,b` (exactly these)")
+    @argument(
+        "-o",
+        "--outputs",
+        type=parse_names,
+        metavar="NAMES",
+        help="names that come out as references: `-o a,b` (exactly these)",
+    )
     @argument("--get", action="store_true", help="wait, and bind values instead of references")
     @argument("--num-cpus", type=float, metavar="N", help="CPUs held while it runs (default 1)")
     @argument(
         "--resources",
+        type=parse_resources,
         metavar="NAME=N,...",
-        help="custom resources held while it runs: `disk=1,link=0.5`, or quoted JSON",
+        help="custom resources held while it runs: `disk=1,link=0.5`, or JSON",
     )
     @argument("--max-retries", type=int, metavar="N", help="run again when the worker dies (cells 0, functions 3)")
     @argument("--name", metavar="NAME", help="what messages call it (default: the cell's prompt)")
@@ -73,36 +77,25 @@ class RemoteMagics(Magics):
         """
         if cell is None:
             return self._start_expression(line)
-        arguments = self._parse(line)
-        outputs = None
-        if arguments.outputs is not None:
-            outputs = tuple(name.strip() for name in arguments.outputs.split(",") if name.strip())
+        arguments = self._parse(*split_line(line, flags=_FLAGS))
         with _as_usage_error():
             self._cells.run(
                 CellRequest(
                     line=line,
                     body=cell,
                     options=_task_options(arguments),
-                    outputs=outputs,
+                    outputs=arguments.outputs,
                     wants_values=arguments.get,
                 )
             )
         return None
 
-    def _parse(self, line: str) -> Any:
-        """The options of a line; a mistyped one is refused with the likeliest right one."""
-        try:
-            return parse_argstring(self.remote, line)
-        except UsageError as error:
-            unknown = re.search(r"unrecognized arguments: (--\S+)", str(error))
-            close = get_close_matches(unknown[1], _OPTIONS, n=1) if unknown else []
-            if not close:
-                raise
-            raise UsageError(f"{error}. There is no such option. Did you mean {close[0]}?") from None
+    def _parse(self, arguments: list[str], rest: str) -> Any:
+        return parse(self.remote.parser, arguments, rest, options=_OPTIONS)
 
     def _start_expression(self, line: str) -> Any:
-        options, expression = _split(line)
-        arguments = self._parse(options)
+        options, expression = split_line(line, flags=_FLAGS, takes_expression=True)
+        arguments = self._parse(options, "")
         if arguments.outputs is not None or arguments.get:
             raise UsageError(
                 "-o and --get were refused. An expression has one result, and %remote returns its reference. "
@@ -134,42 +127,6 @@ def _task_options(arguments: Any) -> dict[str, Any]:
         "num_cpus": arguments.num_cpus,
         "max_retries": arguments.max_retries,
         "name": arguments.name,
-        "resources": None if arguments.resources is None else parse_resources(arguments.resources),
+        "resources": arguments.resources,
     }
     return {name: value for name, value in given.items() if value is not None}
-
-
-def parse_resources(text: str) -> dict[str, float]:
-    """`disk=1,link=0.5` or JSON, as amounts by name.
-
-    Raises:
-        UsageError: neither.
-    """
-    text = text.strip().strip("'\"") if not text.strip().startswith("{") else text
-    try:
-        if text.startswith("{"):
-            amounts = json.loads(text)
-        else:
-            amounts = {}
-            for part in filter(None, text.split(",")):
-                name, _, amount = part.partition("=")
-                amounts[name.strip()] = float(amount)
-        return {str(name): float(amount) for name, amount in amounts.items()}
-    except (ValueError, TypeError, AttributeError):
-        raise UsageError(
-            f"--resources {text} was refused. It is neither NAME=AMOUNT pairs nor JSON. "
-            "Write --resources disk=1,link=0.5 (no spaces)."
-        ) from None
-
-
-def _split(line: str) -> tuple[str, str]:
-    """The options at the start of a line, and the expression behind them."""
-    position = 0
-    while match := _OPTION.match(line, position):
-        if not match["name"].startswith("--") and match["name"] != "-o":
-            break  # a negative expression: `-x + 1`
-        position = match.end()
-        if match["name"] not in _FLAGS:
-            value = re.compile(r"\{[^}]*\}|'[^']*'|\"[^\"]*\"|\S+").match(line, position)
-            position = value.end() if value is not None else position
-    return line[:position], line[position:].strip()

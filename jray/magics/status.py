@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from html import escape
 
-from jray.runtime.core.views import SchedulerView
+from jray.runtime.core.views import FunctionView, SchedulerView
 from jray.runtime.ids import WorkerId
 
+_MOST_ROWS = 20  # a long session has a name for each cell that ran
 _STATES = ("waiting", "queued", "running", "blocked", "resuming", "finished", "failed")
 
 
@@ -23,7 +25,7 @@ class Status:
     def __repr__(self) -> str:
         """For terminals."""
         lines = [self._resources(), self._store(), self._workers()]
-        functions = self._view.functions
+        functions = _rows(self._view.functions)
         if functions:
             width = max(len(function.name) for function in functions)
             for function in functions:
@@ -35,13 +37,14 @@ class Status:
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        used = [state for state in _STATES if any(state in function.counts for function in self._view.functions)]
+        functions = _rows(self._view.functions)
+        used = [state for state in _STATES if any(state in function.counts for function in functions)]
         head = "".join(f"<th>{state}</th>" for state in used)
         rows = "".join(
             f"<tr><td style='text-align:left'>{escape(function.name)}</td>"
             + "".join(f"<td>{function.counts.get(state, '')}</td>" for state in used)
             + "</tr>"
-            for function in self._view.functions
+            for function in functions
         )
         table = f"<table><thead><tr><th>task</th>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
         facts = "<br>".join(escape(line) for line in (self._resources(), self._store(), self._workers()))
@@ -58,7 +61,7 @@ class Status:
         return f"objects: {there} there, {pending} to come; shared memory: {self._stored_bytes / 2**20:.1f} MiB"
 
     def _workers(self) -> str:
-        pids = ", ".join(f"w{worker} (pid {pid})" for worker, pid in self._pids.items())
+        pids = ", ".join(f"w{worker} ({f'pid {pid}' if pid else 'starting'})" for worker, pid in self._pids.items())
         number = f"workers: {self._view.workers}, {self._view.busy_workers} busy"
         return f"{number}: {pids}" if pids else number
 
@@ -69,3 +72,19 @@ class NotRunning:
     def __repr__(self) -> str:
         """For terminals and notebooks."""
         return "jray is not running; the first use starts it, or %jray init"
+
+
+def _rows(functions: Sequence[FunctionView]) -> list[FunctionView]:
+    """What still has something to do, and the newest of the rest; the others as one row in front."""
+    rows = list(functions)
+    idle = [function for function in rows if set(function.counts) <= {"finished", "failed"}]
+    folded = idle[: max(0, len(rows) - _MOST_ROWS)]
+    if not folded:
+        return rows
+    counts: Counter[str] = Counter()
+    for function in folded:
+        counts.update(function.counts)
+    return [
+        FunctionView(name=f"({len(folded)} more names)", counts=counts),
+        *(row for row in rows if row not in folded),
+    ]

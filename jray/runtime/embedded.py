@@ -209,6 +209,17 @@ class EmbeddedBackend:
         """Call back once, from any thread, when the ref's object is there. The callback must be quick."""
         self._engine.when_ready(ref._id, callback)  # noqa: SLF001
 
+    def has_come(self, ref: ObjectRef[Any]) -> bool:
+        """Whether the ref's object is there: a value or an error."""
+        return ref._owner is self and not self._engine.is_closed and ref._id in self._engine.books.values  # noqa: SLF001
+
+    def has_failed(self, ref: ObjectRef[Any]) -> bool:
+        """Whether the ref's object is an error, or can't come any more."""
+        if ref._owner is not self or self._engine.is_closed:  # noqa: SLF001
+            return True
+        stored = self._engine.books.values.get(ref._id)  # noqa: SLF001
+        return stored is not None and stored.failed
+
     # ---- pictures
 
     def resources(self) -> ResourceView:

@@ -34,6 +34,18 @@ def why(scheduler: Scheduler, number: int) -> str:
     return explain(scheduler, task_id(number))
 
 
+def test_names_without_end_are_counted_together_and_nothing_is_lost():
+    scheduler = two_cpus()
+    tell(scheduler, submitted(1, name="first"))  # it runs all the time
+    for number in range(2, 3000):
+        tell(scheduler, submitted(number, name=f"name {number}"), finished(number, W2))
+    counts = {view.name: view.counts for view in view_of(scheduler).functions}
+    assert len(counts) <= 1000
+    assert counts["first"] == {"running": 1}
+    assert sum(count.get("finished", 0) for count in counts.values()) == 2998
+    assert counts["(other names)"]["finished"] > 1900
+
+
 class TestViews:
     def test_a_new_scheduler_has_everything_and_does_nothing(self):
         assert view_of(Scheduler(cpus(2, gpu=1))) == SchedulerView(

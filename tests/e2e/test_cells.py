@@ -64,8 +64,10 @@ def execute(*cells, **options):
     return [cell.outputs for cell in notebook.cells]
 
 
-def test_nbconvert_shows_results_and_prints_under_their_cells(monkeypatch):
-    monkeypatch.setenv("JRAY_NONINTERACTIVE", "1")
+@pytest.mark.parametrize("setting", ["1", None])
+def test_nbconvert_shows_results_and_prints_under_their_cells(monkeypatch, setting):
+    if setting is not None:
+        monkeypatch.setenv("JRAY_NONINTERACTIVE", setting)
     _, first, second, last = execute(
         "%load_ext jray\nimport jray",
         "%%remote\nprint('computing')\na = 6\na * 7",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.support.kernels import Kernel
 
 SPEAK = """
@@ -131,8 +133,9 @@ def test_a_request_that_can_never_be_met_is_told_under_the_cell(kernel):
     assert f"Task {asks.label} asks for 1 CPU, 1 plutonium. This runtime has 2 CPU" in asks.stderr
 
 
-def test_where_late_output_is_lost_a_visible_result_is_waited_for():
-    with Kernel(JRAY_NONINTERACTIVE="1") as kernel:
+@pytest.mark.parametrize("what", [{"JRAY_NONINTERACTIVE": "1"}, {"names_its_cells": False}], ids=["told", "seen"])
+def test_where_late_output_is_lost_a_visible_result_is_waited_for(what):
+    with Kernel(**what) as kernel:
         kernel.run("%load_ext jray\nimport jray, time")
         assert kernel.run("%%remote\nx = 2\nx * 21").displays == ["42"]
         assert kernel.run("%%remote\nx * 2;").displays == []

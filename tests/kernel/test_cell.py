@@ -9,7 +9,15 @@ from textwrap import dedent
 
 import pytest
 
-from jray.kernel.cell import CellMistake, DefinitionsCell, Reading, TaskCell, is_silenced, read_cell
+from jray.kernel.cell import (
+    CellMistake,
+    DefinitionsCell,
+    Reading,
+    TaskCell,
+    is_silenced,
+    read_cell,
+    read_expression,
+)
 
 needs_312 = pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters came with Python 3.12")
 
@@ -248,12 +256,12 @@ def test_a_cell_is_silenced_or_not(source, expected):
 @pytest.mark.parametrize(
     "source",
     table(
-        ("a top-level await, refused by the compiler later", "x = await f()"),
+        ("an await in a function", "async def f(): await g()\nx = f()"),
         ("a return, refused by the compiler later", "return x"),
         ("a break, refused by the compiler later", "break\ncontinue"),
         ("a top-level global", "global a\na = 1"),
         ("groups of exceptions", "try:\n    f()\nexcept* E as e:\n    a = 1"),
-        ("an async loop, refused by the compiler later", "async for i in x: pass"),
+        ("a look whether there is a notebook", "try:\n    x = get_ipython()\nexcept NameError:\n    x = None"),
     ),
 )
 def test_a_task_is_read_with(source):
@@ -264,3 +272,38 @@ def test_lines_are_those_of_the_cell():
     cell = task("# %%remote\nimport os\n\nx = (1 +\n     y)\nx")
 
     assert [cell.definitions.body[0].lineno, cell.body.body[0].lineno, cell.shown.body.lineno] == [2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    table(
+        ("a magic", "x = 1\nget_ipython().run_line_magic('time', 'x')", 2),
+        ("a command", "x = get_ipython().getoutput('ls')", 1),
+        ("a magic in a function of a branch", "if c:\n    def f():\n        get_ipython().system('ls')", 3),
+        ("an await", "x = 1\ny = [await f()\n     for _ in x]", 2),
+        ("an async loop", "async for i in x: pass", 1),
+        ("an async with", "async with x: pass", 1),
+        ("an await that is shown", "x = 1\nawait x", 2),
+    ),
+)
+def test_what_needs_the_notebook_is_refused_with_its_line(source, line):
+    with pytest.raises(CellMistake, match="was refused") as refused:
+        read_cell(source, typed=source)
+    assert refused.value.line == line
+    assert f"Line {line} (`{source.splitlines()[line - 1].strip()}`)" in str(refused.value)
+
+
+def test_an_expression_is_read():
+    read = read_expression("a + [b for b in c][0]")
+    assert (read.reads, ast.unparse(read.tree)) == ({"a", "c"}, "a + [b for b in c][0]")
+
+
+@pytest.mark.parametrize("source", ["x = 1", "import x", "del x", "x += 1", "x\ny"])
+def test_a_statement_is_no_expression(source):
+    with pytest.raises(CellMistake, match="It is a statement"):
+        read_expression(source)
+
+
+def test_what_is_no_python_is_a_syntax_error():
+    with pytest.raises(SyntaxError):
+        read_expression("1 +")

@@ -276,3 +276,19 @@ def test_a_task_changes(source, expected):
 
     assert " ".join(cell.changed) == expected
     assert set(cell.changed) <= set(cell.reads)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    table(
+        ("after a loop that may not run", "for i in x:\n    a = i\nuse(a, i)", "a i"),
+        ("after a branch", "if c:\n    a = 1\nuse(a)", "a"),
+        ("not what the first turn of a loop reads", "for i in x:\n    use(a)\n    a = i\nuse(a)", ""),
+        ("not what is read before", "use(a)\nif c:\n    a = 1\nuse(a)", ""),
+        ("not what is added to", "if c:\n    n += 1\nuse(n)", ""),
+        ("through a function of the cell", "def f(): return a\nif c:\n    a = 1\nx = f()", "a"),
+        ("not through one that runs before", "def f(): return a\nx = f()\nif c:\n    a = 1\ny = f()", ""),
+    ),
+)
+def test_only_perhaps_read(source, expected):
+    assert " ".join(sorted(task(source).perhaps)) == expected

@@ -6,6 +6,7 @@ import signal
 import threading
 
 import jray
+from tests.support.gates import Gate
 from tests.support.waiting import wait_until
 
 
@@ -70,6 +71,17 @@ def test_a_failure_is_told_without_being_asked_and_once(shell):
     assert "".join(said).count("Task lost failed") == 1
     shell.run("%%remote\ny = 1")
     shell.run("_ = jray.get(y)")
+    assert shell.said() == ""
+
+
+def test_a_cell_that_is_ended_by_the_user_is_no_news(shell, tmp_path):
+    shell["gate"] = gate = Gate(tmp_path)
+    shell.run("%%remote\n_ = gate.pass_through()")
+    gate.wait_for_arrival()
+    watcher = next(thread for thread in threading.enumerate() if thread.name == "jray-cells")
+    shell.run("%jray stop")
+    shell.run("%unload_ext jray")  # the watcher ends when it has shown all that it was given
+    assert not watcher.is_alive()
     assert shell.said() == ""
 
 

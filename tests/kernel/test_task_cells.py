@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import numpy as np
@@ -58,6 +59,13 @@ def test_async_functions_and_classes_stay_ordinary(shell):
     assert out == "remote: f\nnot remote, because only actors can be async: a\n"
     assert type(shell["f"]()) is shell["C"]
     assert type(jray.get(shell["f"].remote())) is shell["C"]
+
+
+def test_generator_functions_stay_ordinary(shell):
+    out = shell.run("%%remote\ndef pairs(n):\n    yield from range(n)\ndef total(n):\n    return sum(pairs(n))")
+    assert out == "remote: total\nnot remote, because streaming results are not there yet: pairs\n"
+    assert list(shell["pairs"](3)) == [0, 1, 2]
+    assert jray.get(shell["total"].remote(3)) == 3
 
 
 def test_a_cell_of_classes_alone_prints_nothing(shell):
@@ -146,6 +154,26 @@ def test_references_come_in_as_values_so_cells_chain(shell):
     assert shell.get("c") == 42
 
 
+def test_a_cell_that_failed_can_be_mended_and_run_again(shell):
+    # `loss` is only read where the cell has perhaps bound it: its failed self must not keep it from running.
+    cell = "%%remote\nfor step in steps:\n    loss = 1 / {}\nlast = loss"
+    shell.run("steps = range(3)")
+    shell.run(cell.format("0"))
+    with pytest.raises(ZeroDivisionError):
+        shell.get("loss")
+    shell.run(cell.format("4"))
+    assert shell.get("last") == 0.25
+
+
+def test_a_cell_can_be_run_again_when_the_runtime_of_its_names_is_gone(shell):
+    cell = "%%remote\nfor step in range(limit):\n    loss = step\nlast = loss"
+    shell.run("limit = 3")
+    shell.run(cell)
+    shell.run("jray.shutdown()")
+    shell.run(cell)
+    assert shell.get("last") == 2
+
+
 def test_references_inside_containers_stay_references(shell):
     shell.run("refs = [jray.put(1), jray.put(2)]")
     shell.run("%%remote\nkinds = {type(ref).__name__ for ref in refs}\ntotal = sum(jray.get(refs))")
@@ -211,6 +239,19 @@ def test_outputs_are_picked_exactly(shell):
     assert (shell.get("_b"), shell.get("i")) == (2, "y")
 
 
+def test_definitions_and_imports_can_be_picked(shell):
+    shell.run("%%remote -o double,math\nimport math\ndef double(x):\n    return 2 * x\n_ = 1 + 1")
+    assert shell.get("double")(21) == 42
+    assert shell.get("math").pi > 3
+
+
+def test_an_earlier_value_is_not_taken_for_one_that_the_run_bound(shell):
+    shell.run("y = 'old'\nc = False")
+    shell.run("%%remote -o y\nif c:\n    y = 1")
+    with pytest.raises(NameError, match="did not bind 'y'"):
+        shell.get("y")
+
+
 def test_a_picked_name_that_the_run_did_not_bind_is_a_name_error_at_get(shell):
     shell.run("%%remote -o a,later\na = 1\nif a > 1:\n    later = 3")
     assert shell.get("a") == 1
@@ -255,6 +296,18 @@ def test_what_is_changed_in_place_is_changed_in_the_task_only(shell, change):
     assert out == "box is changed in the task only; -o box brings the changed one back\n"
     shell.get("n")
     assert shell["box"] == {"a": 1}
+
+
+def test_the_notes_of_a_cell_are_written_at_once(shell, monkeypatch):
+    written = []
+    shell.run("a, b = [], []")
+    monkeypatch.setattr(sys.stdout, "write", written.append)
+    shell.shell.run_cell("%%remote\na.append(1)\nb.append(1)")
+    (notes,) = (text for text in written if "in the task only" in text)
+    assert notes.splitlines() == [
+        "a is changed in the task only; -o a brings the changed one back",
+        "b is changed in the task only; -o b brings the changed one back",
+    ]
 
 
 def test_a_changed_name_that_is_picked_comes_back_without_a_note(shell):
@@ -326,6 +379,11 @@ def test_it_means_what_it_means_in_a_module(shell, body, expected):
             shell.get("x")
     else:
         assert shell.get("x") == expected
+
+
+def test_blank_lines_at_the_start_count_in_tracebacks(shell):
+    shell.run("%%remote\n\n\nx = 1\ny = x / 0")
+    assert "line 5, in <module>\n    y = x / 0" in shell.get_error("y")
 
 
 def test_a_syntax_error_is_pythons_own_and_names_the_line(shell):

@@ -10,7 +10,9 @@ import sys
 import pytest
 
 import jray
-from jray.magics.remote import parse_resources
+from jray.magics.line import parse_resources
+from jray.magics.status import Status
+from jray.runtime.core.views import FunctionView, SchedulerView
 
 # ---- options
 
@@ -25,6 +27,8 @@ WHAT_RUNS = "c = jray.get_runtime_context()\nfound = c.get_assigned_resources(),
         ("--num-cpus 0", {}),
         ("--resources disk=1,net=0.5", {"CPU": 1.0, "disk": 1.0, "net": 0.5}),
         ('--resources {"disk":1}', {"CPU": 1.0, "disk": 1.0}),
+        ("--resources disk=1, net=0.5", {"CPU": 1.0, "disk": 1.0, "net": 0.5}),
+        ('--resources {"disk": 1, "net": 0.5}', {"CPU": 1.0, "disk": 1.0, "net": 0.5}),
         ('--resources \'{"disk": 1, "net": 0.5}\' --num-cpus 2', {"CPU": 2.0, "disk": 1.0, "net": 0.5}),
     ],
 )
@@ -41,7 +45,15 @@ def test_a_cell_is_called_by_its_prompt_unless_named(shell):
     assert shell.get("found")[1] == f"In[{shell.shell.execution_count - 1}]"
 
 
-@pytest.mark.parametrize("line", ["-o a,b", "-oa,b", "--outputs a,b", "--outputs=a,b", "-o b,a,b"])
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_name_in_quotes_may_have_spaces(shell, quote):
+    shell.run(f"%%remote --name {quote}nightly fit{quote}\n{WHAT_RUNS}")
+    assert shell.get("found")[1] == "nightly fit"
+
+
+@pytest.mark.parametrize(
+    "line", ["-o a,b", "-o a, b", "-o a , b", "-oa,b", "--outputs a,b", "--outputs=a,b", "-o b,a,b"]
+)
 def test_outputs_are_picked(shell, line):
     shell.run(f"%%remote {line}\na = 1\nb = 2\nc = 3")
     assert (shell.get("a"), shell.get("b"), "c" in shell) == (1, 2, False)
@@ -72,6 +84,17 @@ def test_braces_and_dollars_of_the_line_are_left_alone(shell):
         ("%%remote --num_cpus 1\na = 1", "Did you mean --num-cpus?"),
         ("%%remote --cpus 1\na = 1", "Did you mean --num-cpus?"),
         ("%%remote --ouput a\na = 1", "Did you mean --outputs?"),
+        ("%%remote --num-cpu 1\na = 1", "Did you mean --num-cpus?"),
+        ("%%remote --zzz 1\na = 1", "There is no such option. Use one of --get, --max-retries"),
+        ("%%remote a = 1\nb = 1", "'a = 1' was refused. Only options may stand there."),
+        ("%%remote -get\nb = 1", "'-get' was refused. Only options may stand there."),
+        ("%%remote\nb = 1\n%time b", "Line 3 (`%time b`) was refused. It needs the notebook"),
+        ("%%remote\n\n\nb = !ls", "Line 4 (`b = !ls`) was refused. It needs the notebook"),
+        ("%%remote\nif 1:\n    b = await f()", "Line 3 (`b = await f()`) was refused. A task has no event loop"),
+        ("%remote b = 3", "It is a statement, and %remote runs one expression."),
+        ("%remote import os", "Write `name = %remote EXPR`"),
+        ("%remote await f()", "A task has no event loop"),
+        ("ref = %remote %time 1", "It needs the notebook"),
         ("%%remote --retries 1\na = 1", "Did you mean --max-retries?"),
         ("%%remote --num-cpus -1\na = 1", "An amount can't be negative"),
         ("%%remote --num-cpus -1\ndef f(): pass", "An amount can't be negative"),
@@ -87,6 +110,8 @@ def test_braces_and_dollars_of_the_line_are_left_alone(shell):
         ("%jray frobnicate", "Use one of: status, init, stop."),
         ("%jray init", "running in this process already"),
         ("%jray init --num-cpus few", "invalid float value"),
+        ("%jray init --num-cpu 2", "Did you mean --num-cpus?"),
+        ("%jray init 2", "'2' was refused. Only options may stand there."),
         ("%jray status now", "takes no arguments"),
         ("%jray stop it", "Write %jray stop."),
     ],
@@ -106,7 +131,6 @@ def test_a_mistake_is_told_in_a_line_and_nothing_is_lost(shell, code, says):
         ("disk=1", {"disk": 1.0}),
         ("disk=1,link=0.5", {"disk": 1.0, "link": 0.5}),
         ('{"disk": 1}', {"disk": 1.0}),
-        ("'{\"disk\": 1}'", {"disk": 1.0}),
         ("", {}),
     ],
 )
@@ -191,6 +215,22 @@ def test_status_tells_what_runs_and_what_waits(shell, tmp_path):
     assert lines[-3:] == ["  runs            1 running", "  stands_in_line  1 queued", "  needs_a         1 waiting"]
     shell["gate"].open()
     assert shell.get("c") == 1
+
+
+def test_status_stays_short_in_a_long_session():
+    names = [FunctionView(name=f"In[{number}]", counts={"finished": 2, "failed": 1}) for number in range(100)]
+    names[3] = FunctionView(name="In[3]", counts={"finished": 1, "running": 1})
+    view = SchedulerView(
+        total={"CPU": 2}, available={}, functions=tuple(names), workers=1, busy_workers=1, objects=0, pending_objects=0
+    )
+    rows = repr(Status(view, 0, {1: 0})).splitlines()[2:]
+    assert rows[0] == "workers: 1, 1 busy: w1 (starting)"
+    assert [row.split() for row in rows[1:4]] == [
+        ["(80", "more", "names)", "160", "finished,", "80", "failed"],
+        ["In[3]", "1", "running,", "1", "finished"],
+        ["In[81]", "2", "finished,", "1", "failed"],
+    ]
+    assert len(rows) == 22
 
 
 def test_status_does_not_start_jray(shell):

@@ -25,6 +25,9 @@ from jray.runtime.core.placement import Placement
 from jray.runtime.core.references import References
 from jray.runtime.ids import KERNEL, ObjectId, Shape, TaskId, WorkerId, returned_object
 
+_MOST_NAMES = 1000  # that tasks are counted by
+OTHER_NAMES = "(other names)"
+
 
 class Scheduler:
     """Decides what runs where and when; never acts."""
@@ -79,6 +82,8 @@ class Scheduler:
             return  # said twice
         tally = self.tallies.get(spec.name)
         if tally is None:
+            if len(self.tallies) >= _MOST_NAMES:
+                self._fold_tallies()
             tally = self.tallies[spec.name] = [0] * len(TaskState)
         task = self.tasks[spec.task] = TaskRecord(spec, tally, spec.max_retries)
         tally[TaskState.WAITING] += 1
@@ -92,6 +97,17 @@ class Scheduler:
             self._fail(task, bad, "")
         elif not task.missing:
             self._queue(task)
+
+    def _fold_tallies(self) -> None:
+        """Who names each task differently must not fill the memory: old names whose tasks are done become one."""
+        for _ in range(2):  # one name comes, two may go
+            name = next(iter(self.tallies))
+            tally = self.tallies.pop(name)
+            if name != OTHER_NAMES and sum(tally) == tally[TaskState.FINISHED] + tally[TaskState.FAILED]:
+                others = self.tallies.setdefault(OTHER_NAMES, [0] * len(TaskState))
+                others[:] = [was + more for was, more in zip(others, tally, strict=True)]
+            else:
+                self.tallies[name] = tally  # looked at again when its turn comes
 
     def _missing_or_bad(self, task: TaskRecord) -> ObjectId | None:
         """Count the arguments that are not there yet, and wait for them; or name one that never will be."""
