@@ -521,11 +521,29 @@ def test_a_thousand_chains_on_one_cpu_need_a_handful_of_workers(shapes, took_s):
     assert len(chains.lines) < 10
 
 
-@pytest.mark.xfail(reason="roots that fit run past a child that waits for more CPUs; each of them blocks a worker")
-def test_small_roots_do_not_run_past_a_child_that_needs_more_cpus():
-    chains = Chains(one_cpu(), shapes=[cpus(0.5), cpus(1), cpus(1)], took_s=1.0)
+@pytest.mark.parametrize("roots_cpus", [0.1, 0.5, 0.7])
+def test_small_roots_do_not_run_past_a_child_that_needs_more_cpus(roots_cpus):
+    chains = Chains(one_cpu(), shapes=[cpus(roots_cpus), cpus(1), cpus(1)], took_s=1.0)
     chains.hear(*(chains.submit(parent=0, owner=WorkerId(0)) for _ in range(100)))
 
     chains.run()
 
+    assert chains.published == 300
     assert len(chains.lines) < 20
+
+
+def test_roots_run_past_children_that_wait_for_something_else_than_cpus():
+    chains = Chains(Scheduler(cpus(1, disk=0.5)), shapes=[cpus(0.5), cpus(0.5, disk=1), cpus(1)], took_s=1.0)
+    chains.hear(*(chains.submit(parent=0, owner=WorkerId(0)) for _ in range(100)))
+
+    chains.run()
+
+    assert len(chains.lines) == 100  # all have started, and wait for a child that can never run
+
+
+def test_a_few_roots_may_use_cpus_that_a_child_cannot_use_yet():
+    scheduler = two_cpus()
+    tell(scheduler, submitted(1, name="long"), submitted(2, name="parent"))
+    tell(scheduler, child(3, of=2, on=W2, shape=cpus(2)), waits(2, W2, [result(3)]))
+
+    assert send(WorkerId(3), (4, 1)) in hear(scheduler, submitted(4, name="root"))

@@ -93,4 +93,5 @@ def _check_nobody_waits_without_reason(scheduler: Scheduler) -> None:
         _require(worker.lease.cpus > placement.resources.available.get(CPU, 0), f"{worker.id} could go on")
     for queue in placement.queues.values():
         if queue.length and queue.cpus and not placement.resuming:
-            _require(not placement.resources.fits(queue.shape), f"{queue.head.spec.name} could run")
+            could_run = placement.resources.fits(queue.shape) and not placement.must_yield(queue)
+            _require(not could_run, f"{queue.head.spec.name} could run")

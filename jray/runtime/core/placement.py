@@ -20,12 +20,13 @@ from jray.runtime.core.messages import (
 from jray.runtime.core.model import Lease, TaskRecord, TaskState, WorkerRecord, WorkerState
 from jray.runtime.core.queues import ShapeQueue
 from jray.runtime.core.resources import CPU, Resources, in_words
-from jray.runtime.ids import Shape, TaskId, WorkerId
+from jray.runtime.ids import UNIT, Shape, TaskId, WorkerId
 
 LINE_BUDGET_S = 0.004  # prefetch at most about this much work; an unknown function counts as this much
 LINE_LIMIT = 128  # attempts in one worker's line
 RECALL_GRACE_S = 0.02  # a line that is this late is called back, so that nobody waits behind a long task
 MOST_WITHOUT_CPU = 32  # tasks with num_cpus=0 that run at once: each needs a process all the same
+_BLOCKED_BESIDE_CPUS = 4  # and two for each CPU: so many tasks may be blocked before others stop to run past them
 _MEANS_LIMIT = 10_000  # functions whose mean duration is remembered
 
 Move = Callable[[TaskRecord, TaskState], None]
@@ -164,7 +165,7 @@ class Placement:
         """Everything that has become possible."""
         yield from self._resume()
         for queue in self._by_priority():
-            if not queue.cpus or not self.resuming:
+            if not queue.cpus or not (self.resuming or self.must_yield(queue)):
                 yield from self._serve(queue, now)
             if queue.length:
                 yield from self._warn(queue)
@@ -199,6 +200,21 @@ class Placement:
             ask, lease.ask, lease.released = lease.ask, None, False
             self._move(self._tasks[next(iter(lease.line))], TaskState.RUNNING)
             yield ReplyToWait(worker.id, ask.request)
+
+    def must_yield(self, queue: ShapeQueue) -> bool:
+        """Whether its tasks would only get in the way of deeper ones, which wait for more CPUs than are free now.
+
+        As long as few tasks are blocked, it is better to use CPUs that would idle. The deeper task gets its CPUs: who
+        holds some either ends or blocks. What lacks another resource may wait for ever, so nobody waits for it.
+        """
+        if len(self._blocked) < _BLOCKED_BESIDE_CPUS + 2 * self.resources.total.get(CPU, 0) // UNIT:
+            return False
+        depth = queue.head.spec.depth
+        return any(
+            other.head.spec.depth > depth and self.resources.lacking(other.shape) == (CPU,)
+            for other in self.queues.values()
+            if other.length and self.resources.could_fit(other.shape)
+        )
 
     def _by_priority(self) -> list[ShapeQueue]:
         filled = [queue for queue in self.queues.values() if queue.length]
