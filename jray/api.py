@@ -7,10 +7,12 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from numbers import Real
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast, overload
 
+from jray.exceptions import JrayError
 from jray.options import TaskOptions
 from jray.remote_function import RemoteFunction, make_remote
 from jray.runtime import backend
@@ -59,26 +61,45 @@ class RuntimeInfo(Mapping[str, Any]):
         return f"jray runtime with {', '.join(f'{v:g} {k}' for k, v in self._facts['resources'].items())}"
 
 
+_INIT_ARGUMENTS = ("num_cpus", "resources", "ignore_reinit_error")
+
+
 def init(
+    address: str | None = None,
     *,
     num_cpus: float | None = None,
     resources: Mapping[str, float] | None = None,
     ignore_reinit_error: bool = False,
+    **others: Any,
 ) -> RuntimeInfo:
     """Start the runtime in this process. Optional: the first use of jray does it.
 
     Args:
+        address: None or "local": there are no clusters yet.
         num_cpus: CPUs that tasks may hold together; what this process may use (affinity, cgroup) when None.
         resources: custom resources, name -> amount.
         ignore_reinit_error: do nothing when a runtime is running already.
+        **others: refused, with a word on those that Ray has.
 
     Returns:
         Facts about the runtime; `with jray.init(): ...` shuts it down at the end.
 
     Raises:
         RuntimeError: a runtime is running already.
-        TypeError, ValueError: an amount that is none.
+        TypeError, ValueError: an amount that is none, or an argument that jray does not have.
     """
+    if address not in {None, "local"}:
+        msg = (
+            f"jray.init({address!r}) was refused. jray's runtime is for one machine and can't join a cluster yet. "
+            "Leave the address out."
+        )
+        raise ValueError(msg)
+    for name in others:
+        close = get_close_matches(name, _INIT_ARGUMENTS, n=1)
+        advice = f"Did you mean {close[0]}?" if close else "Leave it out."
+        has = ", ".join(_INIT_ARGUMENTS)
+        msg = f"jray.init({name}=...) was refused. jray has no such argument; of Ray's it has {has}. {advice}"
+        raise TypeError(msg)
     options = TaskOptions().merged({"num_cpus": 1 if num_cpus is None else num_cpus, "resources": resources or {}})
     with _init_lock:
         if backend.installed() is not None:
@@ -155,16 +176,19 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
         TypeError, ValueError: what was given is no reference.
     """
     deadline = _deadline("get", timeout)
-    if isinstance(refs, ObjectRef):
-        return backend.current().fetch([refs], deadline)[0]
-    if not isinstance(refs, list):
+    if not isinstance(refs, (ObjectRef, list)):
         msg = (
             f"Invalid type of object refs: get was given a {type(refs).__name__}. It takes an ObjectRef or a list of "
             "them. Call it with what .remote() or put returned."
         )
         raise ValueError(msg)  # noqa: TRY004 - as in Ray
-    _check_refs("get", refs)
-    return backend.current().fetch(refs, deadline) if refs else []
+    asked = [refs] if isinstance(refs, ObjectRef) else refs
+    _check_refs("get", asked)
+    try:
+        values = backend.current().fetch(asked, deadline) if asked else []
+    except JrayError as error:
+        raise error.with_traceback(None)  # noqa: B904 - the same; what went on in here is not the user's business
+    return values[0] if isinstance(refs, ObjectRef) else values
 
 
 def put(value: Any) -> ObjectRef[Any]:

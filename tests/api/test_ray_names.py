@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -198,3 +199,22 @@ def test_a_task_neither_starts_nor_ends_the_runtime(runtime, use, says):
     with pytest.raises(RuntimeError, match=says):
         runtime.get(runtime.remote(lambda: use()).remote())
     assert runtime.get(runtime.remote(ray.is_initialized).remote())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"include_dashboard": False}, "of Ray's it has num_cpus, resources, ignore_reinit_error. Leave it out."),
+        ({"num_cpu": 2}, "Did you mean num_cpus?"),
+    ],
+)
+def test_arguments_of_init_that_jray_does_not_have_are_refused(arguments, says):
+    with pytest.raises(TypeError, match=re.escape(says)):
+        ray.init(**arguments)
+    assert not ray.is_initialized()
+
+
+def test_there_is_no_cluster_to_join_yet(runtime_with):
+    with pytest.raises(ValueError, match="can't join a cluster yet"):
+        ray.init("auto")
+    runtime_with(address="local", num_cpus=1)

@@ -366,7 +366,7 @@ class TestRecall:
 class TestWarnings:
     ENDLESS = (
         "Task f asks for 3 CPU. This runtime has 2 CPU, 1 gpu, so the task stays pending; nothing else waits behind "
-        "it. Ask for less with .options(...), or start again with more: "
+        "it. Ask for less (.options(...), or the %%remote line), or start again with more: "
         "jray.shutdown(); jray.init(num_cpus=..., resources={...})."
     )
 

@@ -315,8 +315,8 @@ class Placement:
         there_is = in_words(tuple(sorted(self.resources.total.items())))
         return WarnUser(
             f"Task {queue.head.spec.name} asks for {in_words(queue.shape)}. This runtime has {there_is}, so the task "
-            "stays pending; nothing else waits behind it. Ask for less with .options(...), or start again with more: "
-            "jray.shutdown(); jray.init(num_cpus=..., resources={...})."
+            "stays pending; nothing else waits behind it. Ask for less (.options(...), or the %%remote line), or start "
+            "again with more: jray.shutdown(); jray.init(num_cpus=..., resources={...})."
         )
 
     def _waits_for_itself(self, queue: ShapeQueue) -> Iterator[Instruction]:
