@@ -66,10 +66,15 @@ class ControlMagics(Magics):
         parser = MagicArgumentParser(prog="%jray init", add_help=False)
         parser.add_argument("--num-cpus", type=float)
         parser.add_argument("--resources", type=parse_resources)
-        arguments = parse(parser, *split_line(rest, flags=()), options=("--num-cpus", "--resources"))
+        arguments = parse(parser, *split_line(rest, flags=()), magic="%jray", options=("--num-cpus", "--resources"))
+        if api.is_initialized():
+            raise UsageError(
+                "%jray init was refused. jray is running already, and its resources are what it started with. "
+                "%jray stop ends it, with all tasks; then start it again."
+            )
         try:
             info = api.init(num_cpus=arguments.num_cpus, resources=arguments.resources)
-        except (RuntimeError, ValueError, TypeError) as error:
+        except (ValueError, TypeError) as error:
             raise UsageError(str(error)) from None
         print(info)
 

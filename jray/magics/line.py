@@ -49,13 +49,14 @@ def _without_quotes(value: str) -> str:
     return value[1:-1] if is_quoted else value
 
 
-def parse(parser: MagicArgumentParser, arguments: list[str], rest: str, *, options: Collection[str]) -> Any:
+def parse(parser: MagicArgumentParser, arguments: list[str], rest: str, *, magic: str, options: Collection[str]) -> Any:
     """Parse options; a mistyped one is refused with the likeliest right one.
 
     Args:
         parser: Of the magic.
         arguments: As `split_line` gives them.
         rest: What follows them and is no part of the magic's line: refused, unless empty.
+        magic: What `?` is put behind for help.
         options: All that there are.
 
     Raises:
@@ -69,7 +70,11 @@ def parse(parser: MagicArgumentParser, arguments: list[str], rest: str, *, optio
             raise UsageError(f"{name} was refused. There is no such option. {advice}")
     if rest:
         raise UsageError(f"{rest!r} was refused. Only options may stand there. Use {', '.join(sorted(options))}.")
-    return parser.parse_args(arguments)
+    try:
+        return parser.parse_args(arguments)
+    except UsageError as error:
+        why = str(error)
+        raise UsageError(f"The options were refused. {why[:1].upper()}{why[1:]}. {magic}? tells more.") from None
 
 
 def parse_names(text: str) -> tuple[str, ...]:

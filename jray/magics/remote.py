@@ -91,7 +91,7 @@ class RemoteMagics(Magics):
         return None
 
     def _parse(self, arguments: list[str], rest: str) -> Any:
-        return parse(self.remote.parser, arguments, rest, options=_OPTIONS)
+        return parse(self.remote.parser, arguments, rest, magic="%%remote", options=_OPTIONS)
 
     def _start_expression(self, line: str) -> Any:
         options, expression = split_line(line, flags=_FLAGS, takes_expression=True)
