@@ -234,6 +234,9 @@ def wait(
     if len(set(refs)) != len(refs):
         msg = "wait was given the same ObjectRef twice. Each is there once or not. Use list(dict.fromkeys(refs))."
         raise ValueError(msg)
+    if isinstance(num_returns, bool) or not isinstance(num_returns, int):
+        msg = f"wait was given num_returns={num_returns!r}. It is no whole number. Give one from 1 to {len(refs)}."
+        raise TypeError(msg)
     if not 1 <= num_returns <= len(refs):
         msg = (
             f"wait was asked for num_returns={num_returns} of {len(refs)} refs. So many can't become ready. "
@@ -348,5 +351,16 @@ def _first_use() -> backend.Backend:
     return backend.current()
 
 
+def _forget_in_child() -> None:
+    """In a fork of this process: the runtime is the parent's; the first use here starts another one."""
+    global _init_lock  # noqa: PLW0603 - another thread of the parent may have held it
+    _init_lock = threading.RLock()
+    runtime = running()
+    if runtime is not None:
+        runtime.forget()
+        backend.install(None)
+
+
 backend.set_factory(_first_use)
 atexit.register(shutdown)
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -58,7 +58,11 @@ class RemoteFunction(Generic[_P, _T]):
         Raises:
             TypeError: the arguments do not fit the function, or something can't be pickled.
         """
-        self._signature.check(args, kwargs)
+        try:
+            self._signature.check(args, kwargs)
+        except TypeError as error:
+            msg = f"{self._name}.remote() {error}"
+            raise TypeError(msg) from None
         refs = current().submit(Call(self._function, args, kwargs, self._options, self._shape, self._name, self._key))
         if self._options.num_returns == 1:
             return refs[0]

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jray.runtime.serde.errors import Raised
+from jray.runtime.serde.results import NamedResults, Raised
 
 
 class CellCode(NamedTuple):
@@ -35,7 +35,7 @@ def run_cell(cell: CellCode, *values: Any, captured: Callable[[], object]) -> An
         sys.displayhook(eval(marshal.loads(cell.shown), namespace))  # noqa: S307
     if not cell.outputs:
         return None
-    return (*(_result(namespace, name) for name in cell.outputs), None)
+    return NamedResults((*(_result(namespace, name) for name in cell.outputs), None), (*cell.outputs, "the end"))
 
 
 def run_expression(code: bytes, inputs: tuple[str, ...], *values: Any, captured: Callable[[], object]) -> Any:

@@ -11,8 +11,9 @@ import inspect
 import marshal
 import sys
 import types
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ from jray.kernel.session import Session
 from jray.options import TaskOptions
 from jray.remote_function import RemoteFunction, make_remote
 from jray.runtime.object_ref import ObjectRef
+from jray.runtime.serde.unpicklable import NotPicklable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +87,10 @@ class RemoteCells:
             raise UsageError(str(mistake)) from None
         captured, inputs = self._capture(read.reads)
         code = marshal.dumps(compile(read.tree, file, "eval", dont_inherit=True))
-        runner = make_remote(run_expression, self._options(options))
-        ref: ObjectRef[Any] = runner.remote(code, tuple(inputs), *inputs.values(), captured=captured)
+        task_options = self._options(options)
+        runner = make_remote(run_expression, task_options)
+        with _as_usage_error(task_options.name):
+            ref: ObjectRef[Any] = runner.remote(code, tuple(inputs), *inputs.values(), captured=captured)
         return ref
 
     # ---- cells of definitions
@@ -135,14 +139,27 @@ class RemoteCells:
             outputs,
             tuple(inputs),
         )
-        refs = make_remote(run_cell, options).remote(code, *inputs.values(), captured=captured)
+        with _as_usage_error(options.name):
+            refs = make_remote(run_cell, options).remote(code, *inputs.values(), captured=captured)
         *results, done = refs if outputs else [refs]
         self._note_changes(cell, outputs)
         if request.wants_values:
-            results = api.get([*results, done])[:-1]
+            results = self._wait_for_values(outputs, results, done)
         self._shell.user_ns.update(zip(outputs, results, strict=True))
         if not request.wants_values:
             self._see_to_the_end(done, is_seen=cell.shown is not None)
+
+    def _wait_for_values(
+        self, outputs: Sequence[str], refs: Sequence[ObjectRef[Any]], done: ObjectRef[Any]
+    ) -> Sequence[Any]:
+        try:
+            values: list[Any] = api.get([*refs, done])[:-1]
+        except KeyboardInterrupt:  # the task goes on: what it makes must not be lost
+            self._shell.user_ns.update(zip(outputs, refs, strict=True))
+            if outputs:
+                print(f"the task goes on; for now, references: {', '.join(outputs)}")
+            raise
+        return values
 
     def _outputs(self, cell: TaskCell, picked: Sequence[str] | None) -> tuple[str, ...]:
         if picked is None:
@@ -212,6 +229,19 @@ class RemoteCells:
             self._session.wait_and_show(done)
         else:
             self._session.watch(done)
+
+
+@contextmanager
+def _as_usage_error(label: str | None) -> Iterator[None]:
+    """What a cell uses and can't travel is called as the cell calls it."""
+    try:
+        yield
+    except NotPicklable as error:
+        part = error.path.rpartition("['captured'] → ")[2]
+        raise UsageError(
+            f"{label} was not started: {part} can't be sent to a worker. It is of type {error.kind}, which can't be "
+            f"pickled ({error.reason}). Make it in the cell, or leave out what uses it."
+        ) from None
 
 
 def _has_failed(value: object) -> bool:

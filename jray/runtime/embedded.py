@@ -252,6 +252,10 @@ class EmbeddedBackend:
         """Say who shows what tasks print."""
         self._engine.sink = sink
 
+    def forget(self) -> None:
+        """In a fork of this process: let go of everything without ending it."""
+        self._engine.forget()
+
     def close(self) -> None:
         """As in Backend."""
         self._engine.close()

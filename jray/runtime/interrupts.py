@@ -2,8 +2,8 @@
 
 Python runs signal handlers in the main thread between any two bytecodes, also inside `submit`, the scheduler, or the
 finalizer of a ref; unguarded, that broke a sketch of the engine in three runs of three. Functions that change the books
-are marked `@shielded`. When SIGINT strikes while one of them is on the stack, it is postponed: the engine's IO thread
-raises it again a moment later. Marking costs nothing at call time.
+are marked `@shielded`. When SIGINT (or an alarm, whose handler may raise, too) strikes while one of them is on the
+stack, it is postponed: the engine's IO thread raises it again a moment later. Marking costs nothing at call time.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _signal: Any = sys.modules["_signal"]
 
 _shielded_codes: set[CodeType] = set()
+_GUARDED = (signal.SIGINT, signal.SIGALRM, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _main_thread = threading.main_thread().ident
 
 
@@ -31,49 +32,68 @@ def shielded(function: _F) -> _F:
     return function
 
 
+class _Postponing:
+    """A signal handler around another one: it calls it at once, or, inside a shielded function, later."""
+
+    __slots__ = ("guard", "handler")
+
+    def __init__(self, guard: InterruptGuard, handler: Callable[[int, FrameType | None], Any]) -> None:
+        self.guard, self.handler = guard, handler
+
+    def __call__(self, signum: int, frame: FrameType | None) -> Any:
+        looked_at = frame
+        while looked_at is not None:
+            if looked_at.f_code in _shielded_codes:
+                self.guard.postpone(signum)
+                return None
+            looked_at = looked_at.f_back
+        return self.handler(signum, frame)
+
+
 class InterruptGuard:
-    """Postpones SIGINT while the main thread is inside a shielded function."""
+    """Postpones signals while the main thread is inside a shielded function."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         """`wake` makes another thread call `deliver` soon; it must be safe inside a signal handler."""
         self._wake = wake
-        self._previous: Any = None
-        self._handler = self._on_signal  # one bound method for ever, so that `is` works
-        self.is_postponed = False
+        self._postponed: set[int] = set()
+
+    @property
+    def is_postponed(self) -> bool:
+        """Whether a signal waits to be raised again."""
+        return bool(self._postponed)
 
     def ensure_installed(self) -> None:
-        """Take over SIGINT, if this is the main thread. Cheap; call it before touching the books.
+        """Take over the signals that somebody handles, if this is the main thread. Cheap; call it before the books.
 
         IPython's kernel installs its own handler at the start of every cell, so once is not enough.
         """
         if _thread.get_ident() != _main_thread:
             return
-        current = _signal.getsignal(signal.SIGINT)
-        if current is self._handler or not callable(current):
-            return  # ours already; or ignored, or deadly: nothing to postpone
-        self._previous = current
-        _signal.signal(signal.SIGINT, self._handler)
+        for signum in _GUARDED:
+            current = _signal.getsignal(signum)
+            # Ignored, deadly, or not Python's: nothing to postpone.
+            if callable(current) and not (type(current) is _Postponing and current.guard is self):
+                _signal.signal(signum, _Postponing(self, current))
 
     def uninstall(self) -> None:
-        """Give SIGINT back to whom it was taken from."""
-        if _thread.get_ident() == _main_thread and _signal.getsignal(signal.SIGINT) is self._handler:
-            _signal.signal(signal.SIGINT, self._previous)
+        """Give the signals back to whom they were taken from."""
+        if _thread.get_ident() != _main_thread:
+            return
+        for signum in _GUARDED:
+            current = _signal.getsignal(signum)
+            if type(current) is _Postponing and current.guard is self:
+                _signal.signal(signum, current.handler)
+
+    def postpone(self, signum: int) -> None:
+        """The main thread is in the books: once more, later."""
+        self._postponed.add(signum)
+        self._wake()
 
     def deliver(self) -> None:
-        """Raise a postponed SIGINT again in the main thread. Called by another thread."""
-        if not self.is_postponed:
-            return
-        self.is_postponed = False
-        if callable(_signal.getsignal(signal.SIGINT)):
-            # A real signal: _thread.interrupt_main only sets a flag, and does not wake a thread that waits for a lock.
-            _signal.pthread_kill(_main_thread, signal.SIGINT)
-
-    def _on_signal(self, signum: int, frame: FrameType | None) -> Any:
-        looked_at = frame
-        while looked_at is not None:
-            if looked_at.f_code in _shielded_codes:
-                self.is_postponed = True
-                self._wake()
-                return None
-            looked_at = looked_at.f_back
-        return self._previous(signum, frame)
+        """Raise what was postponed again in the main thread."""
+        while self._postponed:
+            signum = self._postponed.pop()
+            if callable(_signal.getsignal(signum)):
+                # A real signal: _thread.interrupt_main sets a flag only, and wakes no thread that waits for a lock.
+                _signal.pthread_kill(_main_thread, signum)

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import os
 import pickle
+import re
 import signal
 import sys
 import threading
@@ -232,3 +233,22 @@ def test_ray_s_names_for_errors():
     assert RayTaskError is TaskError
     assert issubclass(jray.exceptions.GetTimeoutError, TimeoutError)
     assert all(issubclass(kind, RayError) for kind in (RayTaskError, WorkerCrashedError, TaskCancelledError))
+
+
+def test_the_frames_of_a_recursion_are_counted(runtime):
+    def dive():
+        return dive()
+
+    with pytest.raises(RecursionError) as caught:
+        runtime.get(runtime.remote(dive).remote())
+    assert len(str(caught.value).splitlines()) < 20
+    assert re.search(r"\[Previous line repeated 9\d\d more times\]", str(caught.value))
+
+
+def test_arguments_that_do_not_fit_are_told_with_the_functions_name(runtime):
+    @runtime.remote
+    def add(a, b):
+        return a + b
+
+    with pytest.raises(TypeError, match=r"^add.remote\(\) missing a required argument: 'b'$"):
+        add.remote(1)

@@ -10,11 +10,12 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import psutil
 import pytest
 
 import jray
-from jray.exceptions import WorkerCrashedError
+from jray.exceptions import ObjectLostError, WorkerCrashedError
 from jray.runtime import wire
 from tests.support.gates import Gate
 from tests.support.waiting import wait_until
@@ -355,3 +356,63 @@ def test_nobody_can_connect_to_any_process_of_jray(runtime):
     listening = [row for row in rows if int(row[6]) in mine and int(row[3], 16) & accepting]
     named = [row for row in rows if int(row[6]) in mine and len(row) > 7]
     assert (listening, named) == ([], [])
+
+
+def test_references_and_views_of_an_earlier_runtime_do_not_meet_those_of_the_next(runtime_with):
+    def start():
+        ray = runtime_with(num_cpus=1)
+
+        @ray.remote
+        def nested(value):
+            return [ray.remote(np.full).remote(100_000, value)]  # its id is drawn by the worker
+
+        return ray, ray.get(nested.remote(1.0))[0]
+
+    ray, old = start()
+    view = ray.get(old)
+    ray, new = start()
+    assert old != new
+    with pytest.raises(ObjectLostError):
+        ray.get(ray.remote(len).remote(old))
+    del view
+    ray.cluster_resources()  # the engine has looked for views that ended
+    assert ray.get(new)[0] == 1.0
+
+
+def test_nothing_is_kept_of_a_worker_that_died_with_an_empty_arena(runtime):
+    for _ in range(3):
+        assert runtime.get(runtime.remote(np.ones).remote(100_000))[0] == 1.0
+        with pytest.raises(WorkerCrashedError):
+            runtime.get(runtime.remote(max_retries=0)(os._exit).remote(3))
+    engine = runtime.api.running()._engine
+    alive = set(engine._pool.handles)
+    wait_until(lambda: runtime.cluster_resources() and set(engine._pool.arenas) <= alive, 10, "their arenas are gone")
+    assert set(engine.books.blocks_in) <= alive
+
+
+def test_a_value_that_cannot_be_mapped_is_not_kept_for_ever(runtime, monkeypatch):
+    def refuse(*_):
+        raise jray.exceptions.ObjectStoreFullError("no more mappings")
+
+    ref = runtime.put(np.ones(100_000))
+    with monkeypatch.context() as patch:
+        patch.setattr("jray.runtime.store.objects.map_private", refuse)
+        with pytest.raises(jray.exceptions.ObjectStoreFullError):
+            runtime.get(ref)
+    del ref
+    running = runtime.api.running()
+    wait_until(lambda: runtime.cluster_resources() and running.stored_bytes() == 0, 10, "the value is freed")
+
+
+_PATHS = """
+import pathlib, sys
+sys.path += [pathlib.Path("/"), None, b"/"]
+import jray
+jray.init(num_cpus=1)
+print(jray.get(jray.remote(len).remote([1])))
+"""
+
+
+def test_a_search_path_may_hold_what_is_no_string():
+    ended = subprocess.run([sys.executable, "-c", _PATHS], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stdout == "1\n", ended.stderr

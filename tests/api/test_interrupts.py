@@ -107,7 +107,7 @@ engine = jray.api.running()._engine
 begin = type(engine).begin_wait
 def struck(*args, **kwargs):
     delivery = begin(engine, *args, **kwargs)
-    engine.guard._on_signal(signal.SIGINT, Frame)  # as if it had struck inside: postponed
+    signal.getsignal(signal.SIGINT)(signal.SIGINT, Frame)  # as if it had struck inside: postponed
     return delivery
 class Frame: f_code, f_back = begin.__code__, None
 engine.begin_wait = struck
@@ -126,3 +126,58 @@ def test_a_postponed_interrupt_reaches_a_get_that_waits_already():
 def test_a_hail_of_interrupts_leaves_the_engine_whole(seed):
     ended = run(_HAMMER, seed, 4)
     assert ended.stdout.splitlines()[-1:] == ["caught True rounds True None"], ended.stdout + ended.stderr
+
+
+_ALARMS = """
+import random, signal, sys, time
+import jray
+
+class Late(Exception): pass
+def ring(*_): raise Late
+
+jray.init(num_cpus=2)
+signal.signal(signal.SIGALRM, ring)
+f = jray.remote(lambda: 1)
+caught, end = 0, time.monotonic() + 2
+while time.monotonic() < end:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0002, 0.003))
+        while True:
+            assert jray.get([f.remote() for _ in range(20)], timeout=20) == [1] * 20
+    except Late:
+        caught += 1
+signal.setitimer(signal.ITIMER_REAL, 0)
+print(caught > 100, jray.get(f.remote()))
+"""
+
+
+def test_an_alarm_that_raises_leaves_the_engine_whole():
+    ended = run(_ALARMS)
+    assert ended.stdout == "True 1\n", ended.stderr
+
+
+_SHUTDOWN = """
+import os, signal, threading
+import jray
+jray.init(num_cpus=1)
+jray.get(jray.remote(len).remote([]))
+engine = jray.api.running()._engine
+zygote = engine._pool.zygote.pid
+join = engine._thread.join
+def struck():
+    join()
+    os.kill(os.getpid(), signal.SIGINT)
+engine._thread.join = struck
+try:
+    jray.shutdown()
+except KeyboardInterrupt:
+    print("interrupted", jray.is_initialized(), os.path.exists(f"/proc/{zygote}"))
+engine._thread.join = join
+jray.shutdown()
+print(jray.is_initialized(), os.path.exists(f"/proc/{zygote}"))
+"""
+
+
+def test_an_interrupted_shutdown_can_be_called_again():
+    ended = run(_SHUTDOWN)
+    assert ended.stdout == "interrupted True True\nFalse False\n", ended.stderr

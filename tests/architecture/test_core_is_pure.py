@@ -12,7 +12,7 @@ CORE = ROOT / "jray" / "runtime" / "core"
 CORE_MODULES = sorted(CORE.rglob("*.py"))
 
 # No clock, no random, no process, no thread, no file. Whoever adds one says why it belongs here.
-ALLOWED_STDLIB = {"__future__", "bisect", "collections", "dataclasses", "enum", "heapq", "typing"}
+ALLOWED_STDLIB = {"__future__", "bisect", "collections", "dataclasses", "enum", "heapq", "itertools", "typing"}
 ALLOWED_JRAY = ("jray.runtime.core", "jray.runtime.ids")
 # Builtins that read, write or run something that is not in the arguments.
 ACTING_BUILTINS = {"__import__", "breakpoint", "compile", "eval", "exec", "input", "open", "print"}

@@ -115,7 +115,7 @@ def resumed_tasks_do_not_ask_for_cpus(patch):
 def queued_tasks_overtake_resumed_ones(patch):
     def settle(placement, now):
         for queue in placement._by_priority():
-            yield from placement._serve(queue, now)
+            yield from placement._serve(queue, (), now)
             if queue.length:
                 yield from placement._warn(queue)
         yield from placement._resume()

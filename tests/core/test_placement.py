@@ -547,3 +547,31 @@ def test_a_few_roots_may_use_cpus_that_a_child_cannot_use_yet():
     tell(scheduler, child(3, of=2, on=W2, shape=cpus(2)), waits(2, W2, [result(3)]))
 
     assert send(WorkerId(3), (4, 1)) in hear(scheduler, submitted(4, name="root"))
+
+
+def test_shapes_that_nobody_asks_for_any_more_are_forgotten():
+    scheduler = two_cpus()
+    for number in range(1, 2000):
+        tell(scheduler, submitted(number, shape=cpus(number / 10_000)), finished(number, W1))
+    assert len(scheduler.placement.queues) <= 64
+
+
+def test_a_line_is_not_filled_up_past_an_older_task_that_waits_for_its_resources():
+    scheduler = Scheduler(cpus(1, disk=1))
+    knows_duration(scheduler)
+    lines: deque[tuple[int, int]] = deque()
+    order = []
+
+    def hear_and_note(*events):
+        for instruction in scheduler.handle(events):
+            if isinstance(instruction, m.SendTasks):
+                lines.extend(instruction.runs)
+
+    hear_and_note(*(submitted(number) for number in range(2, 10)))
+    hear_and_note(submitted(10, name="other", shape=cpus(1, disk=1)))
+    hear_and_note(*(submitted(number) for number in range(11, 1000)))
+    while lines:
+        task, attempt = lines.popleft()
+        order.append(task // task_id(1))
+        hear_and_note(finished(order[-1], next(iter(scheduler.placement.workers)), attempt, took_s=0.0001))
+    assert order.index(10) < 50  # at most one line of 4 ms is ahead of it

@@ -37,6 +37,17 @@ def test_stop_ends_the_waiting_at_once_and_the_task_goes_on(kernel, gate_in, wai
     assert {process.pid for process in family} <= {process.pid for process in kernel.family()}
 
 
+def test_what_a_stopped_cell_waited_for_can_be_had_later(kernel, gate_in):
+    gate = gate_in(kernel)
+    cell = kernel.start("%%remote --get\n_ = gate.pass_through()\nx = 42\ny = 43")
+    gate.wait_for_arrival()
+    kernel.interrupt()
+    kernel.finish(cell)
+    assert cell.stdout == "the task goes on; for now, references: x, y\n"
+    gate.open()
+    assert kernel.value("jray.get([x, y])") == "[42, 43]"
+
+
 def test_stop_does_not_reach_the_tasks(kernel, gate_in):
     gate = gate_in(kernel)
     kernel.run("%%remote\ngate.pass_through()\ntime.sleep(0.2)\nx = 'done'")

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from IPython.core.error import UsageError
 
 import jray
 
@@ -207,8 +208,11 @@ def test_a_missing_name_is_a_name_error_in_the_task(shell):
 
 def test_what_cannot_travel_is_named_with_the_cells_name_for_it(shell):
     shell["connection"] = [threading.Lock()]
-    with pytest.raises(TypeError, match=r"→ connection\[0\]. It is of type lock"):
+    said = r"was not started: connection\[0\] can't be sent to a worker. It is of type lock"
+    with pytest.raises(UsageError, match=said):
         shell.run("%%remote\nx = len(connection)")
+    with pytest.raises(UsageError, match=said):
+        shell.run("x = %remote len(connection)")
     assert "x" not in shell
 
 
@@ -262,7 +266,7 @@ def test_a_picked_name_that_the_run_did_not_bind_is_a_name_error_at_get(shell):
 def test_a_value_that_cannot_be_stored_fails_its_own_reference_only(shell):
     shell.run("%%remote\nimport threading\nlock = threading.Lock()\nfine = 1")
     assert shell.get("fine") == 1
-    with pytest.raises(TypeError, match="lock"):
+    with pytest.raises(TypeError, match=r"lock, a result of In\[\d+\], can't be pickled. It is of type lock"):
         shell.get("lock")
 
 
@@ -331,6 +335,11 @@ def test_calls_on_modules_change_nothing(shell):
 def test_the_last_expression_is_shown_in_text_unless_silenced(shell, monkeypatch, last, shown):
     monkeypatch.setenv("JRAY_NONINTERACTIVE", "1")
     assert shell.run(f"%%remote\ny = 0\n{last}") + shell.run("_ = jray.get(y)") == shown
+
+
+def test_a_line_that_was_begun_stands_before_the_last_expression(shell, monkeypatch):
+    monkeypatch.setenv("JRAY_NONINTERACTIVE", "1")
+    assert shell.run("%%remote\nprint('begun', end=' ')\n6 * 7").startswith("begun ")
 
 
 def test_only_the_last_expression_is_shown(shell, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 
+import cloudpickle
 import pytest
 
 from jray.runtime.serde.code import pack_code
@@ -97,3 +98,21 @@ def test_an_unchanged_function_is_packed_once():
     before = pack_code(f, "f")
     namespace["k"] = 2
     assert pack_code(f, "f").head != before.head
+
+
+def test_what_can_change_without_being_bound_anew_is_packed_anew():
+    table, module = {"a": 1}, types.ModuleType("made_here")
+    module.x = 1
+    get_f, _ = function_of("def f(): return get('a')", get=table.get)
+    module_f, _ = function_of("def f(): return module.x", module=module)
+    assert (snapshot_of(get_f), snapshot_of(module_f)) == (None, None)
+
+
+def test_nothing_is_reused_while_modules_travel_by_value():
+    f, _ = function_of("def f(): return 1")
+    cloudpickle.register_pickle_by_value(types)
+    try:
+        assert snapshot_of(f) is None
+    finally:
+        cloudpickle.unregister_pickle_by_value(types)
+    assert snapshot_of(f) is not None

@@ -65,7 +65,7 @@ LOCK = threading.Lock()
 @pytest.mark.parametrize(
     ("value", "path"),
     [
-        (LOCK, "it can't be sent"),
+        (LOCK, "it can't be pickled. It is"),
         ([1, {"a": LOCK}], "it[1]['a']"),
         (Holder([LOCK]), "it.part[0]"),
         (None, None),

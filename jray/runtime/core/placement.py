@@ -6,7 +6,7 @@ Placement keeps the books of what is held. It moves no task: the scheduler gives
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from jray.runtime.core.messages import (
     Instruction,
@@ -27,6 +27,7 @@ LINE_LIMIT = 128  # attempts in one worker's line
 RECALL_GRACE_S = 0.02  # a line that is this late is called back, so that nobody waits behind a long task
 MOST_WITHOUT_CPU = 32  # tasks with num_cpus=0 that run at once: each needs a process all the same
 _BLOCKED_BESIDE_CPUS = 4  # and two for each CPU: so many tasks may be blocked before others stop to run past them
+_EMPTY_QUEUES_KEPT = 64  # a session asks for a few shapes again and again; who asks for thousands pays for none twice
 _MEANS_LIMIT = 10_000  # functions whose mean duration is remembered
 
 Move = Callable[[TaskRecord, TaskState], None]
@@ -38,11 +39,14 @@ class Placement:
     Invariant: resources.total == resources.available + the sum of what leases hold. Checked in invariants.py.
     """
 
-    def __init__(self, total: Shape, move: Move, tasks: dict[TaskId, TaskRecord]) -> None:
+    def __init__(
+        self, total: Shape, move: Move, tasks: dict[TaskId, TaskRecord], next_worker: Callable[[], int]
+    ) -> None:
         """`move` changes a task's state; `tasks` are all unfinished ones (for looking up parents)."""
         self.resources = Resources(total)
         self.workers: dict[WorkerId, WorkerRecord] = {}  # the living
         self.queues: dict[Shape, ShapeQueue] = {}
+        self._most_queues = _EMPTY_QUEUES_KEPT
         self.resuming: deque[WorkerRecord] = deque()  # their heads stand ahead of all queued tasks
         self.without_cpu = 0  # leases whose shape has no CPU, less the released ones
         self._idle: dict[WorkerId, WorkerRecord] = {}  # the last one is the warmest
@@ -52,7 +56,7 @@ class Placement:
         self._move = move
         self._tasks = tasks
         self._orders = 0
-        self._last_worker = 0
+        self._next_worker = next_worker
         self._timer: float | None = None
         self._warned_pairs: set[tuple[str, str]] = set()
 
@@ -63,6 +67,9 @@ class Placement:
         shape = task.spec.shape
         queue = self.queues.get(shape)
         if queue is None:
+            if len(self.queues) >= self._most_queues:
+                self.queues = {shape: queue for shape, queue in self.queues.items() if queue.length}
+                self._most_queues = max(_EMPTY_QUEUES_KEPT, 2 * len(self.queues))
             queue = self.queues[shape] = ShapeQueue(shape)
         self._orders += 1
         task.order = -self._orders if in_front else self._orders
@@ -164,10 +171,12 @@ class Placement:
     def settle(self, now: float) -> Iterator[Instruction]:
         """Everything that has become possible."""
         yield from self._resume()
+        waiting: list[ShapeQueue] = []  # ahead of the queue that is served
         for queue in self._by_priority():
             if not queue.cpus or not (self.resuming or self.must_yield(queue)):
-                yield from self._serve(queue, now)
+                yield from self._serve(queue, waiting, now)
             if queue.length:
+                waiting.append(queue)
                 yield from self._warn(queue)
 
     def recall_late(self, now: float) -> Iterator[Instruction]:
@@ -222,7 +231,7 @@ class Placement:
             filled.sort(key=lambda queue: (-queue.head.spec.depth, queue.head.order))
         return filled
 
-    def _serve(self, queue: ShapeQueue, now: float) -> Iterator[Instruction]:
+    def _serve(self, queue: ShapeQueue, ahead: Sequence[ShapeQueue], now: float) -> Iterator[Instruction]:
         while queue.length and self.resources.fits(queue.shape):
             if not queue.cpus and self.without_cpu >= MOST_WITHOUT_CPU:
                 break
@@ -232,8 +241,13 @@ class Placement:
                 yield StartWorker(worker.id)
             self._open_lease(worker, queue.shape)
             yield from self._fill_line(worker, queue, now)
-        if queue.length and self._hungry:
+        if queue.length and self._hungry and not any(self._waits_for(queue.shape, other) for other in ahead):
             yield from self._refill(queue, now)
+
+    def _waits_for(self, held: Shape, queue: ShapeQueue) -> bool:
+        """Whether the queue's head could run if a lease of this shape ended: then its line is not filled up again."""
+        available, back = self.resources.available, dict(held)
+        return all(amount <= available.get(name, 0) + back.get(name, 0) for name, amount in queue.shape)
 
     def _refill(self, queue: ShapeQueue, now: float) -> Iterator[Instruction]:
         for worker in list(self._hungry.values()):
@@ -248,8 +262,8 @@ class Placement:
                 return
 
     def _new_worker(self) -> WorkerRecord:
-        self._last_worker += 1
-        worker = self.workers[WorkerId(self._last_worker)] = WorkerRecord(WorkerId(self._last_worker))
+        number = WorkerId(self._next_worker())
+        worker = self.workers[number] = WorkerRecord(number)
         return worker
 
     def _open_lease(self, worker: WorkerRecord, shape: Shape) -> None:

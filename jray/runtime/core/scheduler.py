@@ -7,6 +7,7 @@ batch. The records are in model.py, who holds what in references.py, which task 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 from jray.runtime.core import messages as m
@@ -32,13 +33,16 @@ OTHER_NAMES = "(other names)"
 class Scheduler:
     """Decides what runs where and when; never acts."""
 
-    def __init__(self, total: Shape) -> None:
-        """Start with these resources, no worker and no task."""
+    def __init__(self, total: Shape, next_worker: Callable[[], int] | None = None) -> None:
+        """Start with these resources, no worker and no task.
+
+        `next_worker` numbers workers. Ids are made of these numbers: no two runtimes of a process may draw the same.
+        """
         self.tasks: dict[TaskId, TaskRecord] = {}  # all that are not final
         self.tallies: dict[str, list[int]] = {}  # function name -> number of its tasks in each state, final ones too
         self.references = References()
         self.history = History()
-        self.placement = Placement(total, self._move, self.tasks)
+        self.placement = Placement(total, self._move, self.tasks, next_worker or count(1).__next__)
         self._now = 0.0
         self._out: list[m.Instruction] = []
         self._resolved: list[tuple[ObjectId, ObjectRecord]] = []  # have waiters that must be told

@@ -114,7 +114,7 @@ class Books:
         else:
             text = (
                 f"Task {body.name} was lost: {reason}. Its retries are used up. "
-                "Look at what it printed last, give it more with .options(max_retries=...), or find out why it crashes."
+                "Look at what it printed last, give it more (max_retries), or find out why it crashes."
             )
             stored = StoredValue(True, pack_own_error(WorkerCrashedError(text)), None)  # noqa: FBT003
         published = [returned_object(task, index) for index in range(body.num_returns)]

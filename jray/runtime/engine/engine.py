@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 from jray.exceptions import InternalError
@@ -39,6 +38,8 @@ logger = logging.getLogger("jray")
 
 _DRIVE_EVERY = 64  # submissions that can't start anything now are handled in batches of this size
 
+_next_worker = count(1).__next__  # of the process: references of an earlier runtime never meet their likes
+
 
 class Engine:
     """Runs the scheduler for this process. Use it through EmbeddedBackend."""
@@ -47,8 +48,9 @@ class Engine:
         """Start the IO thread."""
         self.sink: Sink = ConsoleSink()
         self.books = Books()
-        self.scheduler = Scheduler(total)
+        self.scheduler = Scheduler(total, _next_worker)
         self.is_closed = False
+        self._is_down = False  # closed, and all of it is gone
         self.error: InternalError | None = None  # what broke it, if anything did
         self._lock = threading.Lock()
         self._inbox: deque[m.Event] = deque()
@@ -67,7 +69,6 @@ class Engine:
             self._after,
             self._warn,
         )
-        _engines.add(self)
         leave_to_owner(self._listener.wake)
         self._thread = threading.Thread(target=self._run, name="jray-io", daemon=True)
         self._thread.start()
@@ -255,6 +256,9 @@ class Engine:
         for key, results in heard.reports:
             self.books.stage(key, results)  # with their events: what is staged and not published is stale
         self._handle(heard.events)
+        for event in heard.events:
+            if type(event) is m.WorkerLost:
+                self._performer.drop_empty_arena(event.worker)
         if heard.questions and self.error is None and not self.is_closed:
             view = view_of(self.scheduler)
             for handle, question in heard.questions:
@@ -285,9 +289,7 @@ class Engine:
     # ---- the end
 
     def close(self) -> None:
-        """End all processes and let everybody go who waits."""
-        if self.is_closed:
-            return
+        """End all processes and let everybody go who waits. After an interrupt, call it again."""
         with self._lock:
             self.is_closed = True
             self._after += self._waiters.release_all()
@@ -295,11 +297,19 @@ class Engine:
         if threading.current_thread() is not self._thread:
             self._thread.join()
         self._call_back()
+        self._tear_down()
+        self.guard.deliver()
+
+    @shielded
+    def _tear_down(self) -> None:
+        if self._is_down:
+            return
         self._listener.close()
         self._pool.close()
         self.books.close()
         take_over()
         self.guard.uninstall()
+        self._is_down = True
 
     def forget(self) -> None:
         """In a fork of this process: the runtime belongs to the parent."""
@@ -308,14 +318,4 @@ class Engine:
             self._lock = threading.Lock()
             self._listener.close()
             self._pool.forget()
-
-
-_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
-
-
-def _forget_in_child() -> None:
-    for engine in _engines:
-        engine.forget()
-
-
-os.register_at_fork(after_in_child=_forget_in_child)
+            self.guard.uninstall()

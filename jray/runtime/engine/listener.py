@@ -61,6 +61,8 @@ class Listener:
         for descriptor in handle.descriptors():
             self._handles[descriptor] = handle
             self._poller.register(descriptor, select.POLLIN)
+        if self._pool.zygote.has_backlog:
+            self.watch_for_room(self._pool.zygote.descriptor)
 
     def watch_for_room(self, descriptor: int) -> None:
         """A socket was full: report when it takes more."""
@@ -79,6 +81,7 @@ class Listener:
             elif descriptor == self._wake_up.descriptor:
                 self._wake_up.clear()
             elif descriptor == self._pool.zygote.descriptor:
+                self._flush_zygote()
                 self._hear_zygote(heard, now, current_task)
         refused, self._refused = self._refused, []
         heard.events += [m.WorkerLost(now, worker, reason) for worker, reason in refused]
@@ -141,6 +144,13 @@ class Listener:
         handle.is_doomed = True
         if handle.pid:
             self._pool.zygote.kill(handle.pid)
+
+    def _flush_zygote(self) -> None:
+        zygote = self._pool.zygote
+        if zygote.has_backlog:
+            with contextlib.suppress(OSError):  # it is gone; its end of file will tell
+                if zygote.flush():
+                    self._poller.modify(zygote.descriptor, select.POLLIN)
 
     def _hear_zygote(self, heard: Heard, now: float, current_task: CurrentTask) -> None:
         with contextlib.suppress(BlockingIOError):

@@ -101,14 +101,20 @@ class Performer:
     def _free(self, order: m.FreeObjects) -> None:
         self._books.free(order.objects)
 
+    def drop_empty_arena(self, worker: WorkerId) -> None:
+        """The worker is gone. If nothing lies in its arena now, nothing ever will."""
+        if worker not in self._pool.handles and not self._books.blocks_in.get(worker):
+            self._books.blocks_in.pop(worker, None)
+            self._pool.drop_arena(worker)
+
     def tell_freed(self) -> None:
         """Tell the workers which blocks of their arenas are free again."""
         freed, self._books.freed_offsets = self._books.freed_offsets, {}
         for arena, offsets in freed.items():
             if arena in self._pool.handles:
                 self._send(arena, [wire.Freed(tuple(offsets))])
-            elif not self._books.blocks_in[arena]:
-                self._pool.drop_arena(arena)
+            else:
+                self.drop_empty_arena(arena)
 
     def _set_timer(self, order: m.SetTimer) -> None:
         self._listener.set_timer(order.at)

@@ -9,6 +9,8 @@ import os
 import socket
 import subprocess
 import sys
+from array import array
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -44,13 +46,21 @@ class Zygote:
         preload = [*_ALWAYS, *(name for name in _IF_USED if name in sys.modules)]
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _PROGRAM, json.dumps(sys.path), str(theirs.fileno()), *preload],
+                [
+                    sys.executable,
+                    "-c",
+                    _PROGRAM,
+                    json.dumps(_search_path()),
+                    str(theirs.fileno()),
+                    *preload,
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 env=_environment(),
             )
         self._line = ours
+        self._backlog: deque[tuple[bytes, list[int]]] = deque()  # with descriptors of our own
         self.descriptor = ours.fileno()
 
     @property
@@ -59,17 +69,50 @@ class Zygote:
         return self._process.pid
 
     def fork(self, worker: WorkerId, descriptors: Sequence[int]) -> None:
-        """Order a worker that owns these descriptors.
+        """Order a worker that owns these descriptors. When the line is full the order waits for `flush`.
 
         Raises:
             OSError: the zygote is gone.
         """
-        socket.send_fds(self._line, [marshal.dumps(("fork", worker))], descriptors)
+        self._order(("fork", worker), [os.dup(descriptor) for descriptor in descriptors])
 
     def kill(self, pid: int) -> None:
         """Kill a worker and what it started."""
         with contextlib.suppress(OSError):
-            self._line.send(marshal.dumps(("kill", pid)))
+            self._order(("kill", pid), [])
+
+    def _order(self, order: tuple[str, int], descriptors: list[int]) -> None:
+        self._backlog.append((marshal.dumps(order), descriptors))
+        self.flush()
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether orders wait for room: it may not read them while it tells us something that we do not read."""
+        return bool(self._backlog)
+
+    def flush(self) -> bool:
+        """Send what the line takes. True when nothing is left.
+
+        Raises:
+            OSError: the zygote is gone.
+        """
+        while self._backlog:
+            packet, descriptors = self._backlog[0]
+            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
+            try:
+                self._line.sendmsg([packet], rights, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return False
+            except OSError:
+                self._drop_backlog()
+                raise
+            self._backlog.popleft()
+            _close_all(descriptors)
+        return True
+
+    def _drop_backlog(self) -> None:
+        while self._backlog:
+            _close_all(self._backlog.popleft()[1])
 
     def hear(self) -> Fact | None:
         """The next fact; None when the zygote is gone.
@@ -86,6 +129,7 @@ class Zygote:
     def close(self) -> None:
         """End it and all workers; returns when it is gone."""
         self._line.close()
+        self._drop_backlog()
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:  # stopped, or deep in an import
@@ -95,6 +139,18 @@ class Zygote:
     def forget(self) -> None:
         """In a fork of the kernel: close our copy of the line, so that the zygote still notices the kernel's end."""
         self._line.close()
+        self._drop_backlog()
+
+
+def _close_all(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def _search_path() -> list[str]:
+    """As it is here. People put other things than strings into it; Python passes over them, too."""
+    entries: list[object] = list(sys.path)
+    return [entry for entry in entries if isinstance(entry, str)]
 
 
 def _environment() -> dict[str, str]:

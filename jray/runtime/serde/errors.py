@@ -11,6 +11,7 @@ import linecache
 import pickle
 import traceback
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
 from typing import Any
@@ -18,20 +19,13 @@ from typing import Any
 from jray.exceptions import JrayError, TaskError
 
 _OURS = str(Path(__file__).parents[2])  # the jray package: its frames are not the user's business
+_SAME_FRAMES = 3  # of a recursion, as Python prints it
 _RAISED = "raised"
 _READY = "ready"
 _STEERING = (StopIteration, StopAsyncIteration, GeneratorExit)
 
 Row = tuple[str, int, str]  # file, line, function
 Link = tuple[str, str, tuple[Row, ...]]  # how it is linked to the next one, the exception in a line, its frames
-
-
-class Raised:
-    """Returned by a task in place of one of its results: that result alone is this error."""
-
-    def __init__(self, error: BaseException) -> None:
-        """The error that `get` of the result raises."""
-        self.error = error
 
 
 def _quoted_path(file: str) -> str:
@@ -223,11 +217,14 @@ _LINKS = {
 def _format(chain: tuple[Link, ...]) -> str:
     lines: list[str] = []
     for relation, text, rows in chain:
-        for file, line, function in rows:
-            lines.append(f"  {_name_of_file(file)}, line {line}, in {function}")
+        for row, repeats in groupby(rows):
+            file, line, function = row
             source = linecache.getline(file, line).strip()
-            if source:
-                lines.append(f"    {source}")
+            frame = [f"  {_name_of_file(file)}, line {line}, in {function}", *([f"    {source}"] if source else [])]
+            number = sum(1 for _ in repeats)
+            lines += frame * min(number, _SAME_FRAMES)
+            if number > _SAME_FRAMES:
+                lines.append(f"  [Previous line repeated {number - _SAME_FRAMES} more times]")
         lines.append(text)
         if relation:
             lines.append(_LINKS[relation])

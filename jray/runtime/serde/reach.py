@@ -13,8 +13,10 @@ from operator import attrgetter
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
+from jray.runtime.serde.values import modules_are_by_value
+
 _MISSING = object()  # a name that is no global now; it may be a builtin, or come later
-_FROZEN = (type(None), bool, int, float, complex, str, bytes, ModuleType, BuiltinFunctionType, type(Ellipsis))
+_FROZEN = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
 _MOST_FUNCTIONS = 64  # reached by one function
 
 _attributes = attrgetter(
@@ -54,6 +56,8 @@ class Snapshot:
 
 def snapshot_of(function: Callable[..., Any]) -> Snapshot | None:
     """A snapshot; None when the function reaches something that can change in place, or that is no plain function."""
+    if modules_are_by_value():
+        return None
     found: dict[int, FunctionType] = {}
     to_see: list[Any] = [function]
     while to_see:
@@ -67,9 +71,15 @@ def snapshot_of(function: Callable[..., Any]) -> Snapshot | None:
             to_see += [value for _, value in _named(seen)]
             to_see += [value for _, value in _cells(seen)]
             to_see += seen.__defaults__ or ()
-        elif seen is not _MISSING and type(seen) not in _FROZEN:
+        elif seen is not _MISSING and type(seen) not in _FROZEN and not _travels_by_name(seen):
             return None
     return Snapshot(found.values()) if isinstance(function, FunctionType) else None
+
+
+def _travels_by_name(value: object) -> bool:
+    """Modules that can be imported, and their C functions: `len`, `math.sqrt`, not the `get` of a dict."""
+    module = value.__self__ if type(value) is BuiltinFunctionType else value
+    return type(module) is ModuleType and sys.modules.get(module.__name__) is module
 
 
 def _is_plain(function: FunctionType) -> bool:

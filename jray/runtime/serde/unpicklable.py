@@ -12,17 +12,26 @@ _MOST_PARTS = 10_000  # of one value
 
 
 class NotPicklable(TypeError):
-    """A value can't travel to a worker."""
+    """A value can't travel to a worker, or be stored."""
+
+    def __init__(self, what: str, path: str, kind: str, reason: str) -> None:
+        """`what` can't be pickled, because the part at `path` is of a type (`kind`) that can't."""
+        super().__init__(what, path, kind, reason)
+        self.what, self.path, self.kind, self.reason = what, path, kind, reason
+
+    def __str__(self) -> str:
+        """Three sentences: what can't travel, why, what to do."""
+        named = f"{self.what} can't be pickled" + ("." if self.path == self.what else f": {self.path}.")
+        return (
+            f"{named} It is of type {self.kind}, which can't be sent from process to process ({self.reason}). "
+            "Make it in the task that needs it, or send what it is made from."
+        )
 
 
-def explain_unpicklable(value: object, what: str, error: BaseException) -> str:
-    """Three sentences: what can't travel, why, what to do."""
+def explain_unpicklable(value: object, what: str, error: BaseException) -> NotPicklable:
+    """The error to raise: it names the innermost part that can't travel, and the path to it."""
     path, culprit = _innermost(value, what)
-    named = f"{what} can't be sent to a worker." if path == what else f"{what} can't be sent to a worker: {path}."
-    return (
-        f"{named} It is of type {type(culprit).__name__}, which can't be pickled ({error}). "
-        "Make it inside the task, or leave it out of what the task uses."
-    )
+    return NotPicklable(what, path, type(culprit).__name__, str(error))
 
 
 def _innermost(value: object, name: str) -> tuple[str, object]:

@@ -66,12 +66,17 @@ def unpack(head: bytes | memoryview, buffers: Iterable[memoryview]) -> Any:
     return pickle.loads(head, buffers=buffers)
 
 
-def _dumps_fast(value: object, keep_large: Callable[[pickle.PickleBuffer], bool]) -> bytes | None:
-    """By the C pickler; None when only cloudpickle does it right."""
+def modules_are_by_value() -> bool:
+    """Whether the user has told cloudpickle to take some modules by value."""
     # By name: another thread may be importing it just now, and then nobody has registered anything yet.
     registered = getattr(sys.modules.get("cloudpickle"), "list_registry_pickle_by_value", None)
-    if registered is not None and registered():
-        return None  # the user wants some modules by value
+    return registered is not None and bool(registered())
+
+
+def _dumps_fast(value: object, keep_large: Callable[[pickle.PickleBuffer], bool]) -> bytes | None:
+    """By the C pickler; None when only cloudpickle does it right."""
+    if modules_are_by_value():
+        return None
     try:
         head = pickle.dumps(value, 5, buffer_callback=keep_large)
     except Exception:  # noqa: BLE001 - anything may go wrong in a user's __reduce__; cloudpickle tells it again
@@ -87,4 +92,4 @@ def _dumps_any(value: object, keep_large: Callable[[pickle.PickleBuffer], bool],
     except NotPicklable:
         raise
     except Exception as error:
-        raise NotPicklable(explain_unpicklable(value, what, error)) from error
+        raise explain_unpicklable(value, what, error) from error

@@ -81,7 +81,11 @@ class Reader:
         if not spans:
             return unpack(head, ())
         self._owner.retain(object_id)  # for the view: first, so that an interrupt in between can only cost memory
-        view = map_private(descriptor, block.offset, block.size, object_id)
+        try:
+            view = map_private(descriptor, block.offset, block.size, object_id)
+        except BaseException:
+            self._owner.release(object_id)
+            raise
         return unpack(head, [view[start : start + length] for start, length in spans])
 
 

@@ -39,6 +39,7 @@ class WorkerClient:
 
     def submit(self, call: Call) -> list[ObjectRef[Any]]:
         """As in Backend."""
+        self._link.check_is_ours()
         code = pack_code(call.function, f"Function {call.name}")
         arguments = (call.args, call.kwargs)
         payload = pack(arguments, f"An argument of {call.name}") if call.args or call.kwargs else None
@@ -93,6 +94,7 @@ class WorkerClient:
 
     def put(self, value: object) -> ObjectRef[Any]:
         """As in Backend."""
+        self._link.check_is_ours()
         packed = pack(value, "The value given to put")
         stored = store(packed, lambda: self._link.arena)
         object_id = ObjectId(self._next_id())
@@ -190,6 +192,8 @@ class WorkerClient:
         future: Future[Any] = Future()
 
         def wait_and_tell() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
                 value = self.fetch([ref], None)[0]
             except BaseException as error:  # noqa: BLE001 - it is the future's result

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from jray.exceptions import JrayError, TaskCancelledError, TaskError, WorkerCrashedError
 from jray.runtime import wire
 from jray.runtime.ids import ObjectId
 from jray.runtime.object_ref import ObjectRef
-from jray.runtime.serde.errors import Raised, pack_error, pack_own_error
+from jray.runtime.serde.errors import pack_error, pack_own_error
+from jray.runtime.serde.results import NamedResults, Raised
 from jray.runtime.serde.values import pack
 from jray.runtime.store.objects import Reader, StoredValue, store
 from jray.runtime.worker.context import Context
@@ -40,11 +41,19 @@ class Executor:
         self._link.post(wire.Done(run.task, run.attempt, raised, took_s, results, contains, is_piped))
 
     def _run_and_store(self, run: wire.Run) -> tuple[list[StoredValue], tuple[tuple[ObjectId, ...], ...]]:
-        results = self._split(self._call(run), run)
+        result = self._call(run)
+        names: Sequence[str] | None = None
+        if type(result) is NamedResults:
+            result, names = result
+        results = self._split(result, run)
         stored: list[StoredValue] = []
         contains: list[tuple[ObjectId, ...]] = []
         for index, result in enumerate(results):
-            value, refs = self._store_result(result, run, index)
+            if names is not None:
+                what = f"{names[index]}, a result of {run.name},"
+            else:
+                what = f"The result of {run.name}" if run.num_returns == 1 else f"Result {index} of {run.name}"
+            value, refs = self._store_result(result, what)
             stored.append(value)
             contains.append(refs)
         return stored, tuple(contains) if any(contains) else ()
@@ -77,11 +86,10 @@ class Executor:
             raise ValueError(msg)
         return results
 
-    def _store_result(self, result: Any, run: wire.Run, index: int) -> tuple[StoredValue, tuple[ObjectId, ...]]:
+    def _store_result(self, result: Any, what: str) -> tuple[StoredValue, tuple[ObjectId, ...]]:
         """A result that can't be stored fails its own ref only."""
         if isinstance(result, Raised):
             return self._stored_error(result.error), ()
-        what = f"The result of {run.name}" if run.num_returns == 1 else f"Result {index} of {run.name}"
         try:
             packed = pack(result, what)
             return store(packed, lambda: self._link.arena), packed.refs

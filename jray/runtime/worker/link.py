@@ -57,6 +57,19 @@ class Link:
         """In a fork that a task made (multiprocessing, say): what is said here would come from the worker's mouth."""
         self.is_inherited = True
 
+    def check_is_ours(self) -> None:
+        """Before anything is written into the arena, and before anything is sent.
+
+        Raises:
+            RuntimeError: this is a fork of the worker.
+        """
+        if self.is_inherited:
+            msg = (
+                "jray was used in a process that a task forked. Only the task's own process can talk to the runtime. "
+                "Call jray there, or start jray tasks instead of processes."
+            )
+            raise RuntimeError(msg)
+
     # ---- sending
 
     def post(self, sent: Any) -> None:
@@ -69,12 +82,7 @@ class Link:
         Raises:
             RuntimeError: this is a fork of the worker.
         """
-        if self.is_inherited:
-            msg = (
-                "jray was used in a process that a task forked. Only the task's own process can talk to the runtime. "
-                "Call jray there, or start jray tasks instead of processes."
-            )
-            raise RuntimeError(msg)
+        self.check_is_ours()
         with self._sending:
             for object_id in unmap_ended():
                 self.held.release(object_id)

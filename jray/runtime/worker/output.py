@@ -66,6 +66,8 @@ def redirect(link: Link, context: Context) -> None:
 
     def show(value: object) -> None:
         if value is not None:
+            sys.stdout.flush()  # a line that was begun stands before it
+            sys.stderr.flush()
             send_text(link, context, "result", _in_words(value))
 
     sys.displayhook = show
