@@ -44,12 +44,30 @@ __all__ = [
     "wait",
 ]
 
+_RAY_ONLY = frozenset(
+    {
+        "actor",
+        "cancel",
+        "data",
+        "get_actor",
+        "get_gpu_ids",
+        "kill",
+        "method",
+        "nodes",
+        "serve",
+        "timeline",
+        "train",
+        "util",
+    }
+)
 _HOMES = {"ObjectRef": "jray.runtime.object_ref", "ObjectID": "jray.runtime.object_ref"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         msg = f"module 'jray' has no attribute {name!r}"
+        if name in _RAY_ONLY:
+            msg += ". It is a name of Ray's that jray does not have yet. docs/ray.md lists what there is."
         raise AttributeError(msg)
     from importlib import import_module
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from numbers import Real
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast, overload
@@ -154,7 +155,7 @@ def remote(*functions: Any, **options: Any) -> Any:
         return make_remote(functions[0], TaskOptions())
     if functions or not options:
         msg = (
-            "jray.remote was used in a way that it can't be. It takes one function, or options by name. "
+            "jray.remote was refused. It takes one function, or options by name, and got something else. "
             "Write @jray.remote, or @jray.remote(num_cpus=2)."
         )
         raise TypeError(msg)
@@ -231,7 +232,8 @@ def wait(
     deadline = _deadline("wait", timeout)
     if not refs:
         return [], []
-    if len(set(refs)) != len(refs):
+    objects = [ref._id for ref in refs]  # noqa: SLF001 - the runtime's own; integers hash fast
+    if len(set(objects)) != len(objects):
         msg = "wait was given the same ObjectRef twice. Each is there once or not. Use list(dict.fromkeys(refs))."
         raise ValueError(msg)
     if isinstance(num_returns, bool) or not isinstance(num_returns, int):
@@ -244,9 +246,9 @@ def wait(
         )
         raise ValueError(msg)
     there = backend.current().wait(refs, num_returns, deadline).ready
-    ready = [ref for ref in refs if ref._id in there][:num_returns]  # noqa: SLF001 - the runtime's own
-    chosen = set(ready)
-    return ready, [ref for ref in refs if ref not in chosen]
+    chosen = set(islice((object_id for object_id in objects if object_id in there), num_returns))
+    pairs = list(zip(objects, refs, strict=True))
+    return [ref for o, ref in pairs if o in chosen], [ref for o, ref in pairs if o not in chosen]
 
 
 def cluster_resources() -> dict[str, float]:

@@ -53,11 +53,19 @@ def names_of_block(
     walk.through(body)
     if shown is not None:
         match shown:
-            case ast.Call(func=ast.Attribute(attr=method)) if method in _CHANGING_METHODS:
+            case ast.Call(func=ast.Attribute(attr=method)) if method in _CHANGING_METHODS or _is_in_place(shown):
                 walk.visit(ast.Expr(shown))
             case _:
                 walk.visit(shown)
     return scope
+
+
+def _is_in_place(call: ast.Call) -> bool:
+    """`table.drop(columns=["a"], inplace=True)`."""
+    return any(
+        keyword.arg == "inplace" and isinstance(keyword.value, ast.Constant) and keyword.value.value is True
+        for keyword in call.keywords
+    )
 
 
 def names_of_definition(node: ast.AST, *, has_string_annotations: bool) -> Scope:

@@ -58,7 +58,8 @@ class RemoteCells:
         """
         body = self._shell.transform_cell(request.body)
         # IPython drops blank lines at the start: put them back, or every line of a traceback points too high.
-        blank = "\n" * (request.body.rstrip().count("\n") - body.rstrip().count("\n"))
+        typed = request.body.splitlines()
+        blank = "\n" * next((number for number, line in enumerate(typed) if line.strip()), 0)
         source = f"# %%remote {request.line}\n{blank}{body}"
         raw = f"%%remote {request.line}\n{request.body}"
         file = self._shell.compile.cache(source, self._session.prompt_number, raw_code=raw)

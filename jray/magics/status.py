@@ -10,6 +10,7 @@ from jray.runtime.core.views import FunctionView, SchedulerView
 from jray.runtime.ids import WorkerId
 
 _MOST_ROWS = 20  # a long session has a name for each cell that ran
+_MOST_PIDS = 8
 _STATES = ("waiting", "queued", "running", "blocked", "resuming", "finished", "failed")
 
 
@@ -61,7 +62,9 @@ class Status:
         return f"objects: {there} there, {pending} to come; shared memory: {self._stored_bytes / 2**20:.1f} MiB"
 
     def _workers(self) -> str:
-        pids = ", ".join(f"w{worker} ({f'pid {pid}' if pid else 'starting'})" for worker, pid in self._pids.items())
+        names = [f"w{worker} ({f'pid {pid}' if pid else 'starting'})" for worker, pid in self._pids.items()]
+        more = [f"and {len(names) - _MOST_PIDS} more"] if len(names) > _MOST_PIDS else []
+        pids = ", ".join([*names[:_MOST_PIDS], *more])
         number = f"workers: {self._view.workers}, {self._view.busy_workers} busy"
         return f"{number}: {pids}" if pids else number
 

@@ -39,7 +39,7 @@ class EmbeddedBackend:
     def __init__(self, resources: Mapping[str, float], zygote: Zygote) -> None:
         """Start with these resources ("CPU" among them); `zygote` is ours from now on."""
         self._engine = Engine(shape_of(resources), WorkerPool(zygote))
-        self._reader = Reader(self._descriptor_of, self)
+        self._reader = Reader(self._engine.memory_of, self)
         self._futures: queue.SimpleQueue[tuple[ObjectRef[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._futures_thread: threading.Thread | None = None
         self.current_origin: Callable[[], int] = lambda: 0  # which cell submits; the kernel's rooms set it
@@ -64,7 +64,11 @@ class EmbeddedBackend:
         task = _next_id()
         options = call.options
         code_parcel, code_pins = self._park(code)
-        payload_parcel, payload_pins = self._park(payload) if payload is not None else (b"", ())
+        try:
+            payload_parcel, payload_pins = self._park(payload) if payload is not None else (b"", ())
+        except BaseException:  # no memory for the second: let go of the first
+            self._unpark(code_parcel)
+            raise
         body = TaskBody(
             call.name, code_parcel, payload_parcel, needs, options.num_returns, call.shape, 0, self.current_origin()
         )
@@ -82,9 +86,8 @@ class EmbeddedBackend:
             KERNEL,
         )
         self._engine.submit(spec, body)
-        for parcel in (code_parcel, payload_parcel):
-            if not isinstance(parcel, bytes):
-                self._engine.release(ObjectId(parcel))  # the task pins it
+        self._unpark(code_parcel)  # the task pins them
+        self._unpark(payload_parcel)
         return [ObjectRef(returned_object(task, index), self) for index in range(options.num_returns)]
 
     def _park(self, packed: Packed) -> tuple[Parcel, tuple[ObjectId, ...]]:
@@ -95,6 +98,10 @@ class EmbeddedBackend:
         object_id = ObjectId(_next_id())
         self._engine.put(object_id, stored, packed.refs)
         return object_id, (object_id,)
+
+    def _unpark(self, parcel: Parcel) -> None:
+        if not isinstance(parcel, bytes):
+            self._engine.release(ObjectId(parcel))
 
     def put(self, value: object) -> ObjectRef[Any]:
         """As in Backend."""
@@ -170,11 +177,6 @@ class EmbeddedBackend:
         )
         raise GetTimeoutError(msg)
 
-    def _descriptor_of(self, arena: WorkerId) -> int:
-        if arena == KERNEL:
-            return self._engine.books.read_descriptor
-        return self._engine.arena_descriptor(arena)
-
     # ---- futures
 
     def future(self, ref: ObjectRef[Any]) -> Future[Any]:
@@ -224,8 +226,8 @@ class EmbeddedBackend:
 
     def resources(self) -> ResourceView:
         """As in Backend."""
-        view = self.view()
-        return ResourceView(total=view.total, available=view.available)
+        self._raise_if_broken()
+        return self._engine.resources()
 
     def view(self) -> SchedulerView:
         """A picture of the whole runtime."""

@@ -32,6 +32,23 @@ def shielded(function: _F) -> _F:
     return function
 
 
+def refuse_finalizers(lock: Any) -> None:
+    """Nothing of ours may begin while this thread is inside of it already.
+
+    Garbage collection runs at any allocation, also in here, and with it the finalizers of the user's objects. To wait
+    for the lock would be for ever.
+
+    Raises:
+        RuntimeError: this thread holds the lock (a threading.RLock).
+    """
+    if lock._is_owned():  # noqa: SLF001 - as threading.Condition does
+        msg = (
+            "jray was called by a finalizer that ran in the middle of jray's own work. It can neither wait nor look "
+            "there. Call jray somewhere else than in __del__ or a weakref callback."
+        )
+        raise RuntimeError(msg)
+
+
 class _Postponing:
     """A signal handler around another one: it calls it at once, or, inside a shielded function, later."""
 

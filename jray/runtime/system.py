@@ -14,6 +14,23 @@ from typing import Protocol
 _PR_SET_PDEATHSIG = 1
 
 
+class Descriptor:
+    """A file descriptor that is closed when its last user is gone.
+
+    Whoever reads or writes holds it meanwhile: a number alone may be another file's by then.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        """It is ours from now on."""
+        self.number = number
+
+    def __del__(self) -> None:
+        """Nobody uses it any more."""
+        os.close(self.number)
+
+
 def make_memory(name: str) -> tuple[int, int]:
     """Fresh shared memory that has no name in any file system once this returns.
 

@@ -416,3 +416,107 @@ print(jray.get(jray.remote(len).remote([1])))
 def test_a_search_path_may_hold_what_is_no_string():
     ended = subprocess.run([sys.executable, "-c", _PATHS], capture_output=True, text=True, timeout=60, check=False)
     assert ended.stdout == "1\n", ended.stderr
+
+
+_FINALIZERS = """
+import gc, sys
+import numpy as np
+import jray
+
+jray.init(num_cpus=2)
+f = jray.remote(lambda x=0: x)
+big = np.zeros(20_000)
+calls = {
+    "get": lambda: jray.get(f.remote()),
+    "put": lambda: jray.put(big),
+    "look": lambda: jray.available_resources(),
+    "submit": lambda: f.remote(big),
+}
+call = calls[sys.argv[1]]
+call()  # so that nothing is imported any more
+
+class Ring:
+    def __init__(self): self.me = self
+    def __del__(self): call()
+
+sys.unraisablehook = lambda unraisable: refused.append(str(unraisable.exc_value))
+refused = []
+gc.set_threshold(50, 2, 2)  # garbage is collected often, also in the middle of jray's own work
+for number in range(2000):
+    Ring()
+    last = f.remote(number)
+    jray.put(big)
+gc.disable()
+assert jray.get(last) == 1999
+assert all("finalizer" in text for text in refused), set(refused)
+print("whole", jray.api.running()._engine.error)
+"""
+
+
+@pytest.mark.parametrize("call", ["get", "put", "look", "submit"])
+def test_a_finalizer_may_call_jray_or_is_refused_but_nothing_hangs(call):
+    ended = subprocess.run(
+        [sys.executable, "-c", _FINALIZERS, call], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert ended.stdout == "whole None\n", ended.stderr
+
+
+def test_a_write_that_is_under_way_goes_on_into_the_same_memory(runtime, monkeypatch, tmp_path):
+    # Else the number of its descriptor may be another file's by then: 300 MB were seen to land in the user's own file.
+    running = runtime.api.running()
+    arena = running._engine.books.own_arena()
+    inside, go_on = threading.Event(), threading.Event()
+    write, written = os.pwrite, []
+
+    def slow_write(descriptor, data, offset):
+        inside.set()
+        go_on.wait(30)
+        written.append(os.fstat(descriptor).st_ino)
+        return write(descriptor, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", slow_write)
+    thread = threading.Thread(target=arena.write, args=([bytes(100)],))
+    thread.start()
+    inside.wait(30)
+    memory = os.fstat(arena.memory.number).st_ino
+    del arena
+    running.close()
+    runtime.shutdown()
+    with open(tmp_path / "mine", "wb") as file:
+        go_on.set()
+        thread.join()
+        assert written == [memory]
+        assert file.tell() == 0
+
+
+def test_a_request_that_can_never_be_met_is_told_while_all_cpus_are_busy(runtime, tmp_path, caplog):
+    gate = Gate(tmp_path)
+    refs = [runtime.remote(gate.pass_through).remote() for _ in range(2)]
+    gate.wait_for_arrival()
+    gate.wait_for_arrival()
+    hopeless = runtime.remote(num_cpus=64)(len).remote([])
+    wait_until(lambda: "asks for 64 CPU" in caplog.text, 10, "the warning is given")
+    gate.open()
+    gate.open()
+    runtime.get(refs)
+    del hopeless
+
+
+@pytest.mark.parametrize("end", ["shutdown", "kill"])
+def test_trackers_of_a_tasks_own_shared_memory_have_time_to_remove_it(runtime, end):
+    @runtime.remote(max_retries=0)
+    def make():
+        from multiprocessing.shared_memory import SharedMemory
+
+        made = SharedMemory(create=True, size=100)
+        made.close()
+        return os.getpid(), f"/dev/shm/{made.name}"
+
+    worker, path = runtime.get(make.remote())
+    assert os.path.exists(path)
+    if end == "kill":
+        psutil.Process(worker).kill()
+        wait_until(lambda: not os.path.exists(path), 10, "the tracker has removed the file")
+    else:
+        runtime.shutdown()
+        assert not os.path.exists(path)

@@ -218,3 +218,12 @@ def test_there_is_no_cluster_to_join_yet(runtime_with):
     with pytest.raises(ValueError, match="can't join a cluster yet"):
         ray.init("auto")
     runtime_with(address="local", num_cpus=1)
+
+
+def test_a_name_of_rays_that_jray_does_not_have_yet_says_so():
+    with pytest.raises(
+        AttributeError, match=r"no attribute 'cancel'. It is a name of Ray's that jray does not have yet"
+    ):
+        ray.cancel  # noqa: B018 - looking it up is the test
+    with pytest.raises(AttributeError, match=r"no attribute 'nonsense'$"):
+        ray.nonsense  # noqa: B018

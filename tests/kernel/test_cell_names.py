@@ -269,6 +269,8 @@ def test_everything_that_the_run_may_bind_can_be_picked():
         ("no result of a call", "f(x).a = 1\nx.g().h()\npass", ""),
         ("nothing stored by a function", "def f():\n    d['k'] = 1\nf()", ""),
         ("changed, even if it is given out", "x[0] = 1\nx = 2", "x"),
+        ("changed in place by the last expression", "x.drop(columns='v', inplace=True)", "x"),
+        ("looked at by the last expression", "x.drop(columns='v', inplace=False)", ""),
     ),
 )
 def test_a_task_changes(source, expected):

@@ -89,6 +89,7 @@ def test_braces_and_dollars_of_the_line_are_left_alone(shell):
         ("%%remote a = 1\nb = 1", "'a = 1' was refused. Only options may stand there."),
         ("%%remote -get\nb = 1", "'-get' was refused. Only options may stand there."),
         ("%%remote\nb = 1\n%time b", "Line 3 (`%time b`) was refused. It needs the notebook"),
+        ("%%remote\n%%time\nb = 1", "Line 2 (`%%time`) was refused."),
         ("%%remote\n\n\nb = !ls", "Line 4 (`b = !ls`) was refused. It needs the notebook"),
         ("%%remote\nif 1:\n    b = await f()", "Line 3 (`b = await f()`) was refused. A task has no event loop"),
         ("%remote b = 3", "It is a statement, and %remote runs one expression."),
@@ -193,7 +194,7 @@ def test_status_is_plain_in_a_terminal_and_a_table_in_a_notebook(shell):
     first, store, workers, *rows = repr(status).splitlines()
     assert first == "in use: 0 of 2 CPU"
     assert re.fullmatch(r"objects: \d+ there, 0 to come; shared memory: 0\.0 MiB", store)
-    assert re.fullmatch(r"workers: \d+, 0 busy: w1 \(pid \d+\).*", workers)
+    assert re.fullmatch(r"workers: \d+, 0 busy: w\d+ \(pid \d+\).*", workers)
     assert rows == ["  count  1 finished", "  <b>    1 failed"]
     html = status._repr_html_()
     assert "in use: 0 of 2 CPU<br>" in html
@@ -223,8 +224,10 @@ def test_status_stays_short_in_a_long_session():
     view = SchedulerView(
         total={"CPU": 2}, available={}, functions=tuple(names), workers=1, busy_workers=1, objects=0, pending_objects=0
     )
-    rows = repr(Status(view, 0, {1: 0})).splitlines()[2:]
-    assert rows[0] == "workers: 1, 1 busy: w1 (starting)"
+    pids = {1: 0} | {number: 70 + number for number in range(2, 101)}
+    rows = repr(Status(view, 0, pids)).splitlines()[2:]
+    assert rows[0].startswith("workers: 1, 1 busy: w1 (starting), w2 (pid 72), ")
+    assert rows[0].endswith("w8 (pid 78), and 92 more")
     assert [row.split() for row in rows[1:4]] == [
         ["(80", "more", "names)", "160", "finished,", "80", "failed"],
         ["In[3]", "1", "running,", "1", "finished"],

@@ -105,7 +105,7 @@ def test_an_arena_outlives_its_worker_until_it_is_dropped(pool):
     pool.start(5)
     next_fact(pool.zygote)
     pool.remove(5)
-    descriptor = pool.arenas[5]
+    descriptor = pool.arenas[5].number
     assert os.fstat(descriptor).st_size == 0
     pool.drop_arena(5)
     assert 5 not in pool.arenas

@@ -21,7 +21,6 @@ def arena():
     writable, readable = make_memory("test")
     arena = Arena(3, writable)
     yield arena, readable
-    arena.close()
     os.close(readable)
 
 
@@ -35,7 +34,6 @@ def test_buffers_come_back_as_they_were_each_on_its_own_line_of_the_cache(buffer
         assert all(start % 64 == 0 for start, _ in block.spans)
         assert [os.pread(readable, length, block.offset + start) for start, length in block.spans] == buffers
     finally:
-        arena.close()
         os.close(readable)
 
 

@@ -24,7 +24,6 @@ def link():
         ours.settimeout(5)  # whoever reads here reads for ever
         yield Link(WorkerId(1), ours, our_control, Arena(WorkerId(1), memory))
     take_over()
-    os.close(memory)
     os.close(reading)
 
 

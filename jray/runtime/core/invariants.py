@@ -77,7 +77,10 @@ def _check_workers(scheduler: Scheduler) -> None:
 
 
 def _check_objects(scheduler: Scheduler) -> None:
-    for record in scheduler.references.objects.values():
+    records = scheduler.references.objects.values()
+    pending_objects = sum(record.state is ObjectState.PENDING for record in records)
+    _require(scheduler.references.pending == pending_objects, "pending objects are miscounted")
+    for record in records:
         pending = record.state is ObjectState.PENDING
         _require(record.holders >= 0, "an object has negative holders:", record)
         _require(record.pins >= 0, "an object has negative pins:", record)

@@ -173,7 +173,7 @@ class Placement:
         yield from self._resume()
         waiting: list[ShapeQueue] = []  # ahead of the queue that is served
         for queue in self._by_priority():
-            if not queue.cpus or not (self.resuming or self.must_yield(queue)):
+            if not queue.cpus or not self.resuming:
                 yield from self._serve(queue, waiting, now)
             if queue.length:
                 waiting.append(queue)
@@ -216,11 +216,11 @@ class Placement:
         As long as few tasks are blocked, it is better to use CPUs that would idle. The deeper task gets its CPUs: who
         holds some either ends or blocks. What lacks another resource may wait for ever, so nobody waits for it.
         """
-        if len(self._blocked) < _BLOCKED_BESIDE_CPUS + 2 * self.resources.total.get(CPU, 0) // UNIT:
+        if not queue.cpus or len(self._blocked) < _BLOCKED_BESIDE_CPUS + 2 * self.resources.total.get(CPU, 0) // UNIT:
             return False
-        depth = queue.head.spec.depth
+        depth = queue.depth
         return any(
-            other.head.spec.depth > depth and self.resources.lacking(other.shape) == (CPU,)
+            other.depth > depth and self.resources.lacking(other.shape) == (CPU,)
             for other in self.queues.values()
             if other.length and self.resources.could_fit(other.shape)
         )
@@ -233,7 +233,7 @@ class Placement:
 
     def _serve(self, queue: ShapeQueue, ahead: Sequence[ShapeQueue], now: float) -> Iterator[Instruction]:
         while queue.length and self.resources.fits(queue.shape):
-            if not queue.cpus and self.without_cpu >= MOST_WITHOUT_CPU:
+            if self.must_yield(queue) or (not queue.cpus and self.without_cpu >= MOST_WITHOUT_CPU):
                 break
             worker = self._idle.popitem()[1] if self._idle else None
             if worker is None:
@@ -241,7 +241,12 @@ class Placement:
                 yield StartWorker(worker.id)
             self._open_lease(worker, queue.shape)
             yield from self._fill_line(worker, queue, now)
-        if queue.length and self._hungry and not any(self._waits_for(queue.shape, other) for other in ahead):
+        if (
+            queue.length
+            and self._hungry
+            and not self.must_yield(queue)
+            and not any(self._waits_for(queue.shape, other) for other in ahead)
+        ):
             yield from self._refill(queue, now)
 
     def _waits_for(self, held: Shape, queue: ShapeQueue) -> bool:
@@ -280,7 +285,10 @@ class Placement:
         share = 1 + queue.length // (len(self._idle) + len(self._hungry) + 2)
         room = min(LINE_LIMIT - len(lease.line), share)
         runs: list[tuple[TaskId, int]] = []
+        depth = queue.depth  # of all in this line: a shallower task may have to wait for deeper ones elsewhere
         while queue.length and room > 0 and (lease.expected_s < LINE_BUDGET_S or not lease.line):
+            if queue.depth != depth:
+                break
             task = queue.pop()
             task.attempt += 1
             self._move(task, TaskState.RUNNING)

@@ -50,6 +50,11 @@ class ShapeQueue:
         level = self._levels[self._depths[-1]]
         return next(iter(level.values()))[0]
 
+    @property
+    def depth(self) -> int:
+        """Of the task that `pop` would take."""
+        return self._depths[-1]
+
     def pop(self) -> TaskRecord:
         """Take the next task; its submitter goes to the end of the round."""
         depth = self._depths[-1]

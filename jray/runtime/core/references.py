@@ -15,22 +15,25 @@ class References:
     the object. What nobody holds or pins any more is freed, with all that it alone kept alive.
     """
 
-    __slots__ = ("_freed", "objects")
+    __slots__ = ("_freed", "objects", "pending")
 
     def __init__(self) -> None:
         """Start with no object."""
         self.objects: dict[ObjectId, ObjectRecord] = {}
+        self.pending = 0  # of them: not there yet
         self._freed: list[ObjectId] = []
 
     def expect(self, object_id: ObjectId) -> ObjectRecord:
         """A task will make it; its submitter holds one ref."""
         record = self.objects[object_id] = ObjectRecord()
+        self.pending += 1
         return record
 
     def resolve(self, object_id: ObjectId, state: ObjectState, contains: tuple[ObjectId, ...]) -> ObjectRecord:
         """It is there, or will never be. Freed at once when nobody holds it any more."""
         record = self.objects[object_id]
         record.state = state
+        self.pending -= 1
         if contains:
             record.contains = contains
             self.pin(contains)

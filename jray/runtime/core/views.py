@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jray.runtime.core.model import ObjectState, TaskRecord, TaskState
+from jray.runtime.core.model import TaskRecord, TaskState
 from jray.runtime.core.resources import Resources, in_words
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.ids import UNIT, TaskId
@@ -41,7 +41,6 @@ def view_of(scheduler: Scheduler) -> SchedulerView:
         for task_id in line[1:]:
             name = scheduler.tasks[task_id].spec.name
             prefetched[name] = prefetched.get(name, 0) + 1
-    objects = scheduler.references.objects.values()
     return SchedulerView(
         total=_amounts(placement.resources.total),
         available=_amounts(placement.resources.available),
@@ -51,9 +50,15 @@ def view_of(scheduler: Scheduler) -> SchedulerView:
         ),
         workers=len(placement.workers),
         busy_workers=sum(worker.lease is not None for worker in placement.workers.values()),
-        objects=len(objects),
-        pending_objects=sum(record.state is ObjectState.PENDING for record in objects),
+        objects=len(scheduler.references.objects),
+        pending_objects=scheduler.references.pending,
     )
+
+
+def amounts_of(scheduler: Scheduler) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """(total, available) resources by name; one that is used up is absent from `available`, as in Ray."""
+    resources = scheduler.placement.resources
+    return _amounts(resources.total), _amounts(resources.available)
 
 
 def explain(scheduler: Scheduler, task_id: TaskId) -> str:

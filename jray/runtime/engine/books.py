@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from jray.runtime.ids import KERNEL, ObjectId, Shape, TaskId, WorkerId, returned
 from jray.runtime.serde.errors import pack_own_error
 from jray.runtime.store.arena import Arena
 from jray.runtime.store.objects import StoredValue
-from jray.runtime.system import make_memory
+from jray.runtime.system import Descriptor, make_memory
 
 
 class TaskBody(NamedTuple):
@@ -46,14 +46,27 @@ class Books:
         self.freed_offsets: dict[WorkerId, list[int]] = {}  # to be told to the arenas' workers
         self._arena: Arena | None = None  # the kernel's own
         self._making = threading.Lock()
-        self.read_descriptor = -1  # of the kernel's own arena
+        self._is_closed = False
+        self.read_end: Descriptor  # of the kernel's own arena; others keep it alive after the end
+        self.uncounted: deque[StoredValue] = deque()  # put by threads that do not hold the engine's lock
 
     def own_arena(self) -> Arena:
-        """The kernel's arena; made at first use."""
+        """The kernel's arena; made at first use.
+
+        Raises:
+            ObjectLostError: the runtime was shut down by another thread.
+        """
         if self._arena is None:
             with self._making:  # two arenas would both be called the kernel's
+                if self._is_closed:
+                    msg = (
+                        "A value could not be stored. Another thread has shut jray down meanwhile. Call jray again: "
+                        "the next use starts it."
+                    )
+                    raise ObjectLostError(msg)
                 if self._arena is None:
-                    memory, self.read_descriptor = make_memory("jray-kernel")
+                    memory, read_end = make_memory("jray-kernel")
+                    self.read_end = Descriptor(read_end)
                     self._arena = Arena(KERNEL, memory)
         return self._arena
 
@@ -169,10 +182,9 @@ class Books:
         """Forget everything. Views that are still in use stay valid."""
         self.values.clear()
         self.bodies.clear()
-        if self._arena is not None:
-            self._arena.close()
-            self._arena = None
-            os.close(self.read_descriptor)
+        with self._making:
+            self._is_closed = True
+            self._arena = None  # who is writing into it has it still
 
 
 def lost_object(object_id: ObjectId) -> StoredValue:

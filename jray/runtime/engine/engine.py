@@ -18,20 +18,22 @@ from typing import Any
 
 from jray.exceptions import InternalError
 from jray.runtime import wire
+from jray.runtime.backend import ResourceView
 from jray.runtime.core import messages as m
 from jray.runtime.core.resources import cpus_in
 from jray.runtime.core.scheduler import Scheduler
-from jray.runtime.core.views import SchedulerView, explain, view_of
+from jray.runtime.core.views import SchedulerView, amounts_of, explain, view_of
 from jray.runtime.engine.books import Books, TaskBody
 from jray.runtime.engine.hearing import Heard
 from jray.runtime.engine.listener import Listener
 from jray.runtime.engine.performer import Performer
 from jray.runtime.engine.sink import ConsoleSink, Sink
 from jray.runtime.ids import KERNEL, ObjectId, Shape, WorkerId, task_of
-from jray.runtime.interrupts import InterruptGuard, shielded
+from jray.runtime.interrupts import InterruptGuard, refuse_finalizers, shielded
 from jray.runtime.pool.worker_pool import WorkerPool
 from jray.runtime.store.mapping import leave_to_owner, take_over, unmap_ended
 from jray.runtime.store.objects import StoredValue
+from jray.runtime.system import Descriptor
 from jray.runtime.waiters import Delivery, Waiters
 
 logger = logging.getLogger("jray")
@@ -52,7 +54,7 @@ class Engine:
         self.is_closed = False
         self._is_down = False  # closed, and all of it is gone
         self.error: InternalError | None = None  # what broke it, if anything did
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # only to notice a finalizer that comes back: see refuse_finalizers
         self._inbox: deque[m.Event] = deque()
         self._dropped: deque[ObjectId] = deque()  # finalizers of refs append here
         self._waiters = Waiters()
@@ -80,17 +82,18 @@ class Engine:
         """A task of this process."""
         self.books.bodies[spec.task] = body
         self._inbox.append(m.TaskSubmitted(time.monotonic(), spec))
-        can_start = self.scheduler.placement.has_free_cpus or not cpus_in(spec.shape)
-        if can_start or len(self._inbox) % _DRIVE_EVERY == 0:
+        placement = self.scheduler.placement  # read without the lock: a wrong guess costs a little time, no more
+        can_start = placement.has_free_cpus or not cpus_in(spec.shape)
+        is_news = spec.shape not in placement.queues  # perhaps a request that can never be met: the user should hear
+        if can_start or is_news or len(self._inbox) % _DRIVE_EVERY == 0:
             self.drive()
 
     @shielded
     def put(self, object_id: ObjectId, stored: StoredValue, contains: tuple[ObjectId, ...]) -> None:
         """A value of this process."""
-        if stored.block is not None:
-            with self._lock:
-                self.books.count_block(stored)
         self.books.values[object_id] = stored
+        if stored.block is not None:
+            self.books.uncounted.append(stored)
         self._inbox.append(m.ObjectPut(time.monotonic(), object_id, KERNEL, contains))
         if stored.block is not None or len(self._inbox) % _DRIVE_EVERY == 0:
             self.drive()
@@ -110,7 +113,17 @@ class Engine:
 
     @shielded
     def begin_wait(self, objects: Sequence[ObjectId], count: int, *, until_failure: bool) -> Delivery | None:
-        """Start to wait for `count` of the objects; None when there is nothing to wait for."""
+        """Start to wait for `count` of the objects; None when there is nothing to wait for.
+
+        Raises:
+            RuntimeError: the thread that would bring them must not wait for them.
+        """
+        if threading.current_thread() is self._thread:
+            msg = (
+                "jray was asked to wait by the thread that brings results: by a finalizer, or by what shows output. "
+                "That thread would wait for itself. Call jray somewhere else."
+            )
+            raise RuntimeError(msg)
         with self._locked():
             values = self.books.values
             missing = [object_id for object_id in objects if object_id not in values]
@@ -138,15 +151,29 @@ class Engine:
             else:
                 self._waiters.add_callback(object_id, callback)
 
-    def arena_descriptor(self, arena: WorkerId) -> int:
-        """A descriptor to read another process's arena with."""
-        return self._pool.arenas[arena]
+    def memory_of(self, arena: WorkerId) -> Descriptor:
+        """What an arena can be read through.
+
+        Raises:
+            KeyError: the runtime was shut down.
+        """
+        return self.books.read_end if arena == KERNEL else self._pool.arenas[arena]
 
     @shielded
     def view(self) -> SchedulerView:
         """A picture of the scheduler's books."""
         with self._locked():
             return view_of(self.scheduler)
+
+    @shielded
+    def resources(self) -> ResourceView:
+        """What there is, and what is free now."""
+        with self._locked():
+            return self._resources()
+
+    def _resources(self) -> ResourceView:
+        total, available = amounts_of(self.scheduler)
+        return ResourceView(total=total, available=available)
 
     @shielded
     def worker_pids(self) -> dict[WorkerId, int]:
@@ -163,7 +190,9 @@ class Engine:
     @shielded
     def drive(self) -> None:
         """Handle what is in the inbox, unless somebody else is at it."""
-        while (self._inbox or self._dropped) and self._lock.acquire(blocking=False):
+        while (self._inbox or self._dropped) and not self._lock._is_owned():  # type: ignore[attr-defined] # noqa: SLF001
+            if not self._lock.acquire(blocking=False):
+                return
             try:
                 self._handle([])
             finally:
@@ -173,6 +202,7 @@ class Engine:
     @contextlib.contextmanager
     def _locked(self) -> Any:
         """The lock, with everything in the inbox handled."""
+        refuse_finalizers(self._lock)
         with self._lock:
             self._handle([])
             yield
@@ -187,6 +217,8 @@ class Engine:
             self._inbox.clear()
             self._dropped.clear()
             return
+        while self.books.uncounted:
+            self.books.count_block(self.books.uncounted.popleft())
         # What is gone first: a ref or view that has ended by now was counted by something in the inbox.
         gone = [*unmap_ended(), *(self._dropped.popleft() for _ in range(len(self._dropped)))]
         while self._inbox:
@@ -258,11 +290,11 @@ class Engine:
         self._handle(heard.events)
         for event in heard.events:
             if type(event) is m.WorkerLost:
-                self._performer.drop_empty_arena(event.worker)
+                self._performer.forget_worker(event.worker)
         if heard.questions and self.error is None and not self.is_closed:
-            view = view_of(self.scheduler)
+            now = self._resources()
             for handle, question in heard.questions:
-                told = wire.ResourcesTold(question.request, dict(view.total), dict(view.available))
+                told = wire.ResourcesTold(question.request, dict(now.total), dict(now.available))
                 self._performer.tell_resources(handle, told)
 
     def _show(self, output: Any) -> None:
@@ -315,7 +347,7 @@ class Engine:
         """In a fork of this process: the runtime belongs to the parent."""
         if not self.is_closed:
             self.is_closed = True
-            self._lock = threading.Lock()
+            self._lock = threading.RLock()
             self._listener.close()
             self._pool.forget()
             self.guard.uninstall()

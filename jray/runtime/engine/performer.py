@@ -6,7 +6,6 @@ A worker that is gone can't be sent anything. That is no error here: its end of 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -101,8 +100,15 @@ class Performer:
     def _free(self, order: m.FreeObjects) -> None:
         self._books.free(order.objects)
 
-    def drop_empty_arena(self, worker: WorkerId) -> None:
-        """The worker is gone. If nothing lies in its arena now, nothing ever will."""
+    def forget_worker(self, worker: WorkerId) -> None:
+        """The worker is gone, and with it what it asked."""
+        asks = self._books.asks
+        for key in [key for key in asks if key[0] == worker]:
+            del asks[key]
+        self._drop_empty_arena(worker)
+
+    def _drop_empty_arena(self, worker: WorkerId) -> None:
+        """If nothing lies in a dead worker's arena now, nothing ever will."""
         if worker not in self._pool.handles and not self._books.blocks_in.get(worker):
             self._books.blocks_in.pop(worker, None)
             self._pool.drop_arena(worker)
@@ -114,7 +120,7 @@ class Performer:
             if arena in self._pool.handles:
                 self._send(arena, [wire.Freed(tuple(offsets))])
             else:
-                self.drop_empty_arena(arena)
+                self._drop_empty_arena(arena)
 
     def _set_timer(self, order: m.SetTimer) -> None:
         self._listener.set_timer(order.at)
@@ -144,7 +150,7 @@ class Performer:
             return
         for arena in arenas:
             if arena == KERNEL and KERNEL not in self._pool.arenas:
-                self._pool.arenas[KERNEL] = os.dup(self._books.read_descriptor)
+                self._pool.arenas[KERNEL] = self._books.read_end
             with contextlib.suppress(OSError):
                 if not self._pool.show_arena(handle, arena):
                     self._listener.watch_for_room(handle.control.socket.fileno())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from jray.runtime.ids import WorkerId
 from jray.runtime.pool.lines import Channel, ControlLane
 from jray.runtime.pool.zygote import Zygote
-from jray.runtime.system import make_memory
+from jray.runtime.system import Descriptor, make_memory
 from jray.runtime.wire import ArenaGone, ArenaShown
 
 _PIPE_READ_BYTES = 64 * 1024
@@ -101,7 +101,7 @@ class WorkerPool:
         """The zygote is running, or on its way."""
         self.zygote = zygote
         self.handles: dict[WorkerId, Handle] = {}  # the living
-        self.arenas: dict[WorkerId, int] = {}  # read-only descriptors, also of workers that are gone
+        self.arenas: dict[WorkerId, Descriptor] = {}  # to read, also of workers that are gone
 
     def start(self, worker: WorkerId) -> Handle:
         """Order a worker process. It can be sent messages at once.
@@ -132,7 +132,7 @@ class WorkerPool:
             Pipe("stderr", stderr),
         )
         handle.shown.add(worker)
-        self.arenas[worker] = memory
+        self.arenas[worker] = Descriptor(memory)
         self.handles[worker] = handle
         return handle
 
@@ -141,7 +141,7 @@ class WorkerPool:
         if arena in handle.shown:
             return True
         handle.shown.add(arena)
-        return handle.control.send(ArenaShown(arena), [self.arenas[arena]])
+        return handle.control.send(ArenaShown(arena), [self.arenas[arena].number])
 
     def remove(self, worker: WorkerId) -> None:
         """It is gone. Its arena stays: results outlive workers."""
@@ -151,10 +151,8 @@ class WorkerPool:
 
     def drop_arena(self, arena: WorkerId) -> None:
         """Nothing lies in it any more, and its worker is gone."""
-        descriptor = self.arenas.pop(arena, None)
-        if descriptor is None:
+        if self.arenas.pop(arena, None) is None:
             return
-        os.close(descriptor)
         for handle in self.handles.values():
             if arena in handle.shown:
                 handle.shown.discard(arena)

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from jray.exceptions import ObjectStoreFullError
 from jray.runtime.ids import Block, WorkerId
-from jray.runtime.interrupts import shielded
+from jray.runtime.interrupts import refuse_finalizers, shielded
+from jray.runtime.system import Descriptor
 
 PAGE = 4096
 _ALIGNMENT = 64  # of each buffer, for vector instructions and Arrow
@@ -83,11 +84,11 @@ class Arena:
     """The arena of this process. Its one writer; safe from any thread."""
 
     def __init__(self, owner: WorkerId, descriptor: int) -> None:
-        """`descriptor` can be written; it is closed by `close`."""
+        """`descriptor` can be written, and is the arena's own."""
         self.owner = owner
-        self.descriptor = descriptor
+        self.memory = Descriptor(descriptor)
         self._allocator = Allocator()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @shielded  # postponing Ctrl-C for the time of a copy is better than losing the block
     def write(self, buffers: Sequence[memoryview | bytes]) -> Block:
@@ -95,7 +96,9 @@ class Arena:
 
         Raises:
             ObjectStoreFullError: the system has no memory for them.
+            RuntimeError: a finalizer that runs inside the allocator wants to store something.
         """
+        refuse_finalizers(self._lock)
         spans = []
         size = 0
         for buffer in buffers:
@@ -129,13 +132,9 @@ class Arena:
         with self._lock:
             return self._allocator.taken_bytes
 
-    def close(self) -> None:
-        """Forget the memory. Views of it stay valid."""
-        os.close(self.descriptor)
-
     def _write_at(self, offset: int, data: memoryview) -> None:
         # pwrite, not memcpy into a mapping: into fresh pages it is twice as fast (no page fault per 4 KiB).
         while data:
-            written = os.pwrite(self.descriptor, data, offset)
+            written = os.pwrite(self.memory.number, data, offset)
             data = data[written:]
             offset += written

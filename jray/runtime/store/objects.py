@@ -12,6 +12,7 @@ from jray.runtime.serde.errors import unpack_error
 from jray.runtime.serde.values import OUT_OF_BAND_BYTES, Packed, unpack
 from jray.runtime.store.arena import Arena
 from jray.runtime.store.mapping import map_private
+from jray.runtime.system import Descriptor
 
 Wire: TypeAlias = tuple[Any, ...]
 
@@ -53,9 +54,9 @@ def store(packed: Packed, arena: Callable[[], Arena]) -> StoredValue:
 class Reader:
     """Turns stored values back into values, in the thread that wants them."""
 
-    def __init__(self, descriptor_of: Callable[[WorkerId], int], owner: RefOwner) -> None:
-        """`descriptor_of` an arena, which can't be written; `owner` counts views as refs."""
-        self._descriptor_of = descriptor_of
+    def __init__(self, memory_of: Callable[[WorkerId], Descriptor], owner: RefOwner) -> None:
+        """`memory_of` an arena, which can't be written; `owner` counts views as refs."""
+        self._memory_of = memory_of
         self._owner = owner
 
     def read(self, object_id: ObjectId, stored: StoredValue) -> Any:
@@ -72,17 +73,17 @@ class Reader:
         return self._read_block(object_id, stored.head, stored.block)
 
     def _read_block(self, object_id: ObjectId, head: bytes | None, block: Block) -> Any:
-        descriptor = self._descriptor_of(block.arena)
+        memory = self._memory_of(block.arena)  # held until all is read or mapped
         spans = block.spans
         if head is None:
             start, length = spans[0]
-            head = _read_range(descriptor, block.offset + start, length)
+            head = _read_range(memory.number, block.offset + start, length)
             spans = spans[1:]
         if not spans:
             return unpack(head, ())
         self._owner.retain(object_id)  # for the view: first, so that an interrupt in between can only cost memory
         try:
-            view = map_private(descriptor, block.offset, block.size, object_id)
+            view = map_private(memory.number, block.offset, block.size, object_id)
         except BaseException:
             self._owner.release(object_id)
             raise

@@ -33,7 +33,7 @@ class WorkerClient:
         self._link, self._context = link, context
         self._next_id = id_source(link.worker)
         self._next_request = count(1).__next__
-        self.reader = Reader(link.descriptor_of, self)
+        self.reader = Reader(link.memory_of, self)
         self.retain = link.held.retain
         self.release = link.held.release
 
@@ -45,8 +45,13 @@ class WorkerClient:
         payload = pack(arguments, f"An argument of {call.name}") if call.args or call.kwargs else None
         needs = tuple(a._id for a in (*call.args, *call.kwargs.values()) if type(a) is ObjectRef)  # noqa: SLF001
         parked: list[ObjectId] = []
-        code_parcel, code_pins = self._park(code, parked)
-        payload_parcel, payload_pins = self._park(payload, parked)
+        try:
+            code_parcel, code_pins = self._park(code, parked)
+            payload_parcel, payload_pins = self._park(payload, parked)
+        except BaseException:  # no memory for the second: let go of the first
+            for object_id in parked:
+                self.release(object_id)
+            raise
         context, options, task = self._context, call.options, self._next_id()
         self._link.post(
             wire.Submit(
@@ -129,6 +134,7 @@ class WorkerClient:
         self, objects: tuple[ObjectId, ...], count: int, deadline: float | None, *, until_failure: bool
     ) -> dict[ObjectId, StoredValue]:
         """What is there, when enough is there or the time is up."""
+        self._link.refuse_to_wait()
         if deadline is not None and deadline <= time.monotonic():
             count = 0  # just look
         request = self._next_request()

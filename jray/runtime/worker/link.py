@@ -18,8 +18,10 @@ from typing import Any
 
 from jray.runtime import wire
 from jray.runtime.ids import WorkerId
+from jray.runtime.interrupts import refuse_finalizers
 from jray.runtime.store.arena import Arena
 from jray.runtime.store.mapping import ended, leave_to_owner, unmap_ended
+from jray.runtime.system import Descriptor
 from jray.runtime.worker.refs import HeldObjects
 
 _READ_BYTES = 64 * 1024  # more would make malloc ask the system for fresh pages at every read
@@ -40,9 +42,9 @@ class Link:
         self._control = control
         self._frames = wire.Frames()
         self._reading = threading.Lock()  # who reads the stream: the main thread, or the helper after a recall
-        self._sending = threading.Lock()
+        self._sending = threading.RLock()  # only to notice a finalizer that comes back: see flush
         self._outbox: deque[Any] = deque()
-        self._descriptors: dict[WorkerId, int] = {worker: arena.descriptor}
+        self._memories: dict[WorkerId, Descriptor] = {worker: arena.memory}
         self._arrived = threading.Condition()  # a descriptor, or a reply for a thread
         self._parts: dict[int, list[wire.ReplyPart]] = {}
         self._ended: dict[int, Any] = {}
@@ -83,6 +85,8 @@ class Link:
             RuntimeError: this is a fork of the worker.
         """
         self.check_is_ours()
+        if self._sending._is_owned():  # type: ignore[attr-defined] # noqa: SLF001
+            return  # a finalizer runs in the middle of a flush: what it posted goes out with the next one
         with self._sending:
             for object_id in unmap_ended():
                 self.held.release(object_id)
@@ -137,6 +141,14 @@ class Link:
                 self._receive(timeout_s)
             self.hand_back()
 
+    def refuse_to_wait(self) -> None:
+        """Before a wait.
+
+        Raises:
+            RuntimeError: a finalizer in the middle of a flush wants to wait for what it could not ask.
+        """
+        refuse_finalizers(self._sending)
+
     def hand_back(self) -> None:
         """Give back all that was not started."""
         runs = []
@@ -171,11 +183,11 @@ class Link:
 
     # ---- the control lane
 
-    def descriptor_of(self, arena: WorkerId) -> int:
-        """A descriptor of another process's arena; it may still be on its way."""
+    def memory_of(self, arena: WorkerId) -> Descriptor:
+        """What another process's arena can be read through; it may still be on its way."""
         with self._arrived:
-            self._arrived.wait_for(lambda: arena in self._descriptors)
-        return self._descriptors[arena]
+            self._arrived.wait_for(lambda: arena in self._memories)
+            return self._memories[arena]
 
     def wait_on_control(self, request: int, timeout_s: float | None) -> Any | None:
         """The reply to a request of any thread; None after the time-out."""
@@ -211,11 +223,11 @@ class Link:
             case wire.ArenaShown(arena):
                 os.set_inheritable(descriptors[0], False)  # noqa: FBT003 - it has no name
                 with self._arrived:
-                    self._descriptors[arena] = descriptors[0]
+                    self._memories[arena] = Descriptor(descriptors[0])
                     self._arrived.notify_all()
             case wire.ArenaGone(arena):
                 with self._arrived:
-                    os.close(self._descriptors.pop(arena))
+                    del self._memories[arena]
             case wire.ReplyPart(request):
                 with self._arrived:
                     self._parts.setdefault(request, []).append(received)

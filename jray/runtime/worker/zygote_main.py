@@ -16,6 +16,8 @@ import select
 import signal
 import socket
 import sys
+import time
+from pathlib import Path
 from typing import NoReturn
 
 from jray.runtime.ids import WorkerId
@@ -23,6 +25,8 @@ from jray.runtime.system import die_with_parent
 from jray.runtime.worker.main import Birth, run_worker
 
 _DESCRIPTORS = 5
+_GRACE_S = 1.0  # for what a dead worker started: joblib's and multiprocessing's trackers remove their files then
+_LOOK_EVERY_S = 0.01
 _PACKET_BYTES = 4096
 
 
@@ -41,6 +45,7 @@ class _Zygote:
     def __init__(self, line: socket.socket) -> None:
         self._line = line
         self._workers: dict[int, WorkerId] = {}  # by pid
+        self._dying: dict[int, float] = {}  # dead, not reaped; what they started has until then (time.monotonic)
         # SIGCHLD writes a byte into this pipe, so that one poll waits for orders and for deaths.
         self._deaths, self._deaths_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._deaths_in, warn_on_full_buffer=False)
@@ -51,11 +56,12 @@ class _Zygote:
         poll.register(self._line, select.POLLIN)
         poll.register(self._deaths, select.POLLIN)
         while True:
-            for descriptor, _ in poll.poll():
+            for descriptor, _ in poll.poll(_LOOK_EVERY_S * 1000 if self._dying else None):
                 if descriptor == self._deaths:
-                    self._reap()
+                    self._notice_deaths()
                 else:
                     self._obey()
+            self._reap()
 
     def _obey(self) -> None:
         try:
@@ -68,9 +74,7 @@ class _Zygote:
         if order == "fork":
             self._fork(WorkerId(number), descriptors)
         elif order == "kill" and number in self._workers:
-            for kill in (os.kill, os.killpg):
-                with contextlib.suppress(ProcessLookupError):
-                    kill(number, signal.SIGKILL)
+            os.kill(number, signal.SIGKILL)  # what it started is seen to when it is dead
 
     def _fork(self, worker: WorkerId, descriptors: list[int]) -> None:
         try:
@@ -104,20 +108,26 @@ class _Zygote:
         finally:
             os._exit(status)
 
-    def _reap(self) -> None:
+    def _notice_deaths(self) -> None:
         with contextlib.suppress(BlockingIOError):
             os.read(self._deaths, _PACKET_BYTES)
-        while self._workers:
-            dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            if dead is None:
-                return
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                # What the worker started ends with it. Before it is reaped: until then nobody else has its number.
-                os.killpg(dead.si_pid, signal.SIGKILL)
-            pid, status = os.waitpid(dead.si_pid, 0)
-            worker = self._workers.pop(pid, None)
-            if worker is not None:
-                self._tell("died", worker, pid, status)
+        for pid in self._workers.keys() - self._dying.keys():
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                _signal_group(pid, signal.SIGTERM)
+                self._dying[pid] = time.monotonic() + _GRACE_S
+
+    def _reap(self) -> None:
+        """What a dead worker started ends with it; only then its death is told.
+
+        Until it is reaped nobody else can get its number.
+        """
+        for pid, deadline in list(self._dying.items()):
+            if time.monotonic() < deadline and _has_members(pid):
+                continue
+            _signal_group(pid, signal.SIGKILL)
+            _, status = os.waitpid(pid, 0)
+            del self._dying[pid]
+            self._tell("died", self._workers.pop(pid), pid, status)
 
     def _tell(self, fact: str, worker: WorkerId, pid: int, status: int) -> None:
         try:
@@ -126,14 +136,39 @@ class _Zygote:
             self._end()
 
     def _end(self) -> NoReturn:
+        self._line.close()
         for pid in self._workers:
-            for kill in (os.kill, os.killpg):  # a worker that was just forked has no group of its own yet
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
         for pid in self._workers:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)  # whoever waits for us may be sure that they are gone
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            _signal_group(pid, signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE_S
+        while time.monotonic() < deadline and any(map(_has_members, self._workers)):
+            time.sleep(_LOOK_EVERY_S)
+        for pid in self._workers:
+            _signal_group(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)  # whoever waits for us may be sure that they are gone
         os._exit(0)
+
+
+def _signal_group(leader: int, signum: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(leader, signum)
+
+
+def _has_members(leader: int) -> bool:
+    """Whether anything lives in the process group of a dead worker."""
+    for entry in os.scandir("/proc"):
+        if not entry.name.isdigit() or int(entry.name) == leader:
+            continue
+        try:
+            state, _, group = Path(entry.path, "stat").read_bytes().rpartition(b")")[2].split()[:3]
+        except OSError:  # it has just ended
+            continue
+        if int(group) == leader and state not in b"ZX":
+            return True
+    return False
 
 
 def start(arguments: list[str]) -> NoReturn:
