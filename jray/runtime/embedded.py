@@ -243,7 +243,8 @@ class EmbeddedBackend:
         return Where(worker=KERNEL, task=None, task_name=None, resources={})
 
     def guard_interrupts(self) -> None:
-        """Take over SIGINT again, if somebody else has: see interrupts.InterruptGuard."""
+        """Another cell begins: take over SIGINT again, and forget a press that came too late for the last one."""
+        self._engine.guard.forget_interrupt()
         self._engine.guard.ensure_installed()
 
     def worker_pids(self) -> dict[WorkerId, int]:

@@ -58,12 +58,15 @@ class _Postponing:
         self.guard, self.handler = guard, handler
 
     def __call__(self, signum: int, frame: FrameType | None) -> Any:
+        if self.guard.is_outdated(signum):
+            return None
         looked_at = frame
         while looked_at is not None:
             if looked_at.f_code in _shielded_codes:
                 self.guard.postpone(signum)
                 return None
             looked_at = looked_at.f_back
+        self.guard.settle(signum)
         return self.handler(signum, frame)
 
 
@@ -74,11 +77,12 @@ class InterruptGuard:
         """`wake` makes another thread call `deliver` soon; it must be safe inside a signal handler."""
         self._wake = wake
         self._postponed: set[int] = set()
+        self._raised_again: set[int] = set()  # on their way to the main thread
 
     @property
     def is_postponed(self) -> bool:
         """Whether a signal waits to be raised again."""
-        return bool(self._postponed)
+        return not self._postponed <= self._raised_again
 
     def ensure_installed(self) -> None:
         """Take over the signals that somebody handles, if this is the main thread. Cheap; call it before the books.
@@ -109,8 +113,27 @@ class InterruptGuard:
 
     def deliver(self) -> None:
         """Raise what was postponed again in the main thread."""
-        while self._postponed:
-            signum = self._postponed.pop()
+        for signum in self._postponed - self._raised_again:
             if callable(_signal.getsignal(signum)):
+                self._raised_again.add(signum)
                 # A real signal: _thread.interrupt_main sets a flag only, and wakes no thread that waits for a lock.
                 _signal.pthread_kill(_main_thread, signum)
+            else:
+                self._postponed.discard(signum)
+
+    def forget_interrupt(self) -> None:
+        """What was to be interrupted is over: a postponed press of the stop button is not for what comes next."""
+        self._postponed.discard(signal.SIGINT)
+
+    # ---- asked by the handlers, in the main thread
+
+    def is_outdated(self, signum: int) -> bool:
+        """Whether this is a signal that was raised again and has been forgotten since."""
+        if signum not in self._raised_again:
+            return False
+        self._raised_again.discard(signum)
+        return signum not in self._postponed
+
+    def settle(self, signum: int) -> None:
+        """It is handled now."""
+        self._postponed.discard(signum)

@@ -36,7 +36,13 @@ print(jray.get(after)[0], jray.get(kept)[0], jray.get(jray.remote(len).remote([1
 
 
 def test_a_fork_of_the_user_starts_a_runtime_of_its_own_and_leaves_the_parents_alone():
-    ended = subprocess.run([sys.executable, "-c", _FORK], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _FORK],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert ended.stdout.splitlines() == ["lost in the child", "666.0 2", "1.0 0.0 1"], ended.stderr
     assert ended.stderr == ""
 
