@@ -6,6 +6,7 @@ Ids and frozen views come out. Everything that blocks takes a deadline.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from jray.options import TaskOptions
 from jray.runtime.ids import ObjectId, Shape
 from jray.runtime.object_ref import ObjectRef, set_owner
+from jray.runtime.store.mapping import viewed
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -100,6 +102,21 @@ class Backend(Protocol):
 
 _current: Backend | None = None
 _factory: Callable[[], Backend] | None = None
+_kept_for_forks: set[ObjectId] = set()
+
+
+def _keep_views() -> None:
+    """A fork of this process will have the views that we have now, and can't tell when it has done with them.
+
+    So their objects are kept as long as the runtime: a block that is used again would show in pages that nobody wrote.
+    """
+    if _current is not None:
+        for object_id in viewed() - _kept_for_forks:
+            _kept_for_forks.add(object_id)
+            _current.retain(object_id)
+
+
+os.register_at_fork(before=_keep_views)
 
 
 def install(backend: Backend | None) -> None:

@@ -68,3 +68,29 @@ def test_a_fork_in_a_task_can_not_write_into_the_workers_memory(runtime):
     value, said = runtime.get(task.remote())
     assert value == 1.0
     assert "in a process that a task forked" in said
+
+
+_VIEWS = """
+import os
+import numpy as np
+import jray
+
+jray.init(num_cpus=1)
+view = jray.get(jray.put(np.ones(100_000)))
+go, told = os.pipe(), os.pipe()
+if os.fork() == 0:
+    os.read(go[0], 1)
+    print(view[0], flush=True)
+    os._exit(0)
+del view
+jray.cluster_resources()  # the engine has heard that nobody holds it here
+others = [jray.put(np.full(100_000, 2.0)) for _ in range(3)]
+os.write(go[1], b"x")
+os.wait()
+"""
+
+
+def test_views_that_a_fork_has_do_not_change():
+    program = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", _VIEWS]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stdout == "1.0\n", ended.stderr

@@ -29,6 +29,14 @@ ended: deque[tuple[int, int, ObjectId]] = deque()
 """Mappings whose last user is gone: (address, length, object). Finalizers only append; `unmap_ended` does the rest."""
 
 
+_live: dict[int, ObjectId] = {}  # address of a mapping -> whose view it is
+
+
+def viewed() -> set[ObjectId]:
+    """The objects that this process has views of now."""
+    return set(_live.values())
+
+
 _wake_owner: Callable[[], None] | None = None  # the runtime in this process that takes care of ended mappings
 
 
@@ -58,6 +66,7 @@ class _Mapped:
 
     def __init__(self, address: int, length: int, object_id: ObjectId) -> None:
         self._address, self._length, self._object_id = address, length, object_id
+        _live[address] = object_id
         self.__array_interface__ = {"data": (address, False), "shape": (length,), "typestr": "|u1", "version": 3}
 
     @shielded
@@ -96,6 +105,7 @@ def unmap_ended() -> list[ObjectId]:
     objects = []
     while ended:
         address, length, object_id = ended.popleft()
+        _live.pop(address, None)
         _libc.munmap(address, length)
         objects.append(object_id)
     return objects
