@@ -119,6 +119,35 @@ def test_without_descriptors_for_another_worker_only_the_task_that_needs_it_fail
     assert ended.stdout.splitlines() == ["True", "3"], ended.stderr
 
 
+_FEW_DESCRIPTORS = """
+import logging, os, resource, sys
+import jray
+jray.init(num_cpus=1)
+r, w = os.pipe()
+class Opens(logging.Handler):
+    def emit(self, record): os.write(w, b"x")  # the first worker was refused: now what all wait for may come
+logging.getLogger("jray").addHandler(Opens())
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+
+@jray.remote(num_cpus=0)
+def gate(path):
+    with open(path, "rb") as pipe: return len(pipe.read(1))
+
+@jray.remote(max_retries=0)
+def root(refs): return jray.get(refs[0])
+
+first = gate.remote(f"/proc/{os.getpid()}/fd/{r}")
+print(sum(jray.get([root.remote([first]) for _ in range(40)], timeout=60)))
+"""
+
+
+def test_tasks_wait_for_workers_that_the_system_refuses_and_none_fails():
+    ended = subprocess.run(
+        [sys.executable, "-c", _FEW_DESCRIPTORS], capture_output=True, text=True, timeout=90, check=False
+    )
+    assert ended.stdout == "40\n", ended.stderr
+
+
 def test_a_worker_that_cannot_be_started_leaves_no_descriptor_open(runtime):
     pool = runtime.api.running()._engine._pool
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -8,7 +8,7 @@ import pytest
 
 from jray.runtime.core import messages as m
 from jray.runtime.core.model import TaskState
-from jray.runtime.core.placement import LINE_LIMIT, MOST_WITHOUT_CPU, RECALL_GRACE_S
+from jray.runtime.core.placement import LINE_LIMIT, MOST_REFUSALS, MOST_WITHOUT_CPU, RECALL_GRACE_S, REFUSED_S
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.ids import NO_TASK, WorkerId
 from tests.support.builders import (
@@ -26,6 +26,8 @@ from tests.support.builders import (
     lost,
     one_cpu,
     publish,
+    publish_failure,
+    refused,
     result,
     send,
     state_of,
@@ -575,3 +577,56 @@ def test_a_line_is_not_filled_up_past_an_older_task_that_waits_for_its_resources
         order.append(task // task_id(1))
         hear_and_note(finished(order[-1], next(iter(scheduler.placement.workers)), attempt, took_s=0.0001))
     assert order.index(10) < 50  # at most one line of 4 ms is ahead of it
+
+
+class TestRefusedWorkers:
+    """The system has no process for a worker: too many files, processes, or too little memory."""
+
+    def test_it_costs_no_attempt_and_the_system_is_asked_again_later(self):
+        scheduler = one_cpu()
+        tell(scheduler, submitted(1, max_retries=0))
+
+        orders = hear(scheduler, refused(W1, at=1.0))
+        assert [type(order) for order in orders] == [m.WarnUser, m.SetTimer]
+        assert orders[1].at == 1.0 + REFUSED_S
+        assert hear(scheduler, timer(1.0 + REFUSED_S)) == [m.StartWorker(W2), send(W2, (1, 2))]
+
+    def test_workers_that_there_are_go_on_with_the_rest(self):
+        scheduler = two_cpus()
+        tell(scheduler, submitted(1), submitted(2), refused(W2))
+
+        assert send(W1, (2, 2)) in hear(scheduler, finished(1, W1))
+
+    def test_it_is_said_once_for_all_that_were_asked_for_together(self):
+        scheduler = two_cpus()
+        tell(scheduler, submitted(1), submitted(2))
+
+        orders = hear(scheduler, refused(W1), refused(W2))
+        (warning,) = (order.text for order in orders if isinstance(order, m.WarnUser))
+        assert warning.startswith("No more workers: worker could not be started. Tasks that are queued wait")
+
+    def test_a_task_fails_when_no_worker_was_to_be_had_for_long(self):
+        scheduler = one_cpu()
+        orders = hear(scheduler, submitted(1, max_retries=-1))
+        at = 0.0
+        for _ in range(MOST_REFUSALS):
+            (started,) = (order for order in orders if isinstance(order, m.StartWorker))
+            at += REFUSED_S
+            last = hear(scheduler, refused(started.worker, at=at))
+            at += REFUSED_S
+            orders = hear(scheduler, timer(at))
+        assert publish_failure(1, reason="worker could not be started") in last
+        assert state_of(scheduler, 1) is None
+
+    def test_a_child_fails_when_nothing_else_can_free_its_parents_worker(self):
+        scheduler = one_cpu()
+        tell(scheduler, submitted(1))
+        orders = hear(scheduler, child(2, of=1, on=W1), waits(1, W1, [result(2)]))
+        at = 0.0
+        for _ in range(MOST_REFUSALS):
+            (started,) = (order for order in orders if isinstance(order, m.StartWorker))
+            last = hear(scheduler, refused(started.worker, at=at))
+            at += 2 * REFUSED_S
+            orders = hear(scheduler, timer(at))
+        assert publish_failure(2, reason="worker could not be started") in last
+        assert m.ReplyToWait(W1, 1) in last

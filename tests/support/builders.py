@@ -135,6 +135,10 @@ def lost(worker: WorkerId, *, at: float = 0.0, reason: str = "worker was killed"
     return m.WorkerLost(at, worker, reason)
 
 
+def refused(worker: WorkerId, *, at: float = 0.0, reason: str = "worker could not be started") -> m.WorkerRefused:
+    return m.WorkerRefused(at, worker, reason)
+
+
 def timer(at: float) -> m.TimerFired:
     return m.TimerFired(at)
 

@@ -96,5 +96,6 @@ def _check_nobody_waits_without_reason(scheduler: Scheduler) -> None:
         _require(worker.lease.cpus > placement.resources.available.get(CPU, 0), f"{worker.id} could go on")
     for queue in placement.queues.values():
         if queue.length and queue.cpus and not placement.resuming:
-            could_run = placement.resources.fits(queue.shape) and not placement.must_yield(queue)
+            has_room = placement.resources.fits(queue.shape) and placement.can_have_worker(scheduler.now)
+            could_run = has_room and not placement.must_yield(queue)
             _require(not could_run, f"{queue.head.spec.name} could run")

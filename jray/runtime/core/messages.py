@@ -137,6 +137,15 @@ class WorkerLost:
 
 
 @message
+class WorkerRefused:
+    """The system refused a worker's process: too many open files, processes, or too little memory."""
+
+    at: float
+    worker: WorkerId
+    reason: str  # in words, for people: "worker w3 could not be started (Too many open files)"
+
+
+@message
 class TimerFired:
     """The time of the last SetTimer has come."""
 
@@ -154,6 +163,7 @@ Event: TypeAlias = (
     | RefsTaken
     | RefsDropped
     | WorkerLost
+    | WorkerRefused
     | TimerFired
 )
 

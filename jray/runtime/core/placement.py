@@ -27,6 +27,8 @@ LINE_LIMIT = 128  # attempts in one worker's line
 RECALL_GRACE_S = 0.02  # a line that is this late is called back, so that nobody waits behind a long task
 MOST_WITHOUT_CPU = 32  # tasks with num_cpus=0 that run at once: each needs a process all the same
 _BLOCKED_BESIDE_CPUS = 4  # and two for each CPU: so many tasks may be blocked before others stop to run past them
+REFUSED_S = 0.5  # after the system refused a worker it is not asked again for so long
+MOST_REFUSALS = 10  # in a row, while every worker that there is waits for others: then tasks fail
 _EMPTY_QUEUES_KEPT = 64  # a session asks for a few shapes again and again; who asks for thousands pays for none twice
 _MEANS_LIMIT = 10_000  # functions whose mean duration is remembered
 
@@ -58,6 +60,8 @@ class Placement:
         self._orders = 0
         self._next_worker = next_worker
         self._timer: float | None = None
+        self._refused_until = 0.0  # no worker is asked for before
+        self._refusals = 0  # in a row
         self._warned_pairs: set[tuple[str, str]] = set()
 
     # ---- what the scheduler notes down
@@ -81,6 +85,7 @@ class Placement:
         if lease is None or lease.line.get(task) != attempt:
             return False
         del lease.line[task]
+        self._refusals = 0
         record = self._tasks[task]
         expected_s = self._expected_s(record)
         self._learn(record.spec.function, took_s)
@@ -132,6 +137,24 @@ class Placement:
             self.resuming.appendleft(worker)  # it waits for nothing: not behind those that do
         else:
             self.resuming.append(worker)
+
+    def note_refusal(self, now: float) -> bool:
+        """The system refused a worker. True when that is news, and not one of several that were asked for together."""
+        if now < self._refused_until:
+            return False
+        self._refused_until = now + REFUSED_S
+        self._refusals += 1
+        return self._refusals == 1
+
+    @property
+    def is_refused_for_good(self) -> bool:
+        """Nothing speaks for better luck: the system has refused for long, and whatever lives is blocked."""
+        is_still = len(self._blocked) == len(self.workers)
+        return self._refusals >= MOST_REFUSALS and is_still
+
+    def can_have_worker(self, now: float) -> bool:
+        """Whether a lease could be opened now, as far as processes go."""
+        return bool(self._idle) or now >= self._refused_until
 
     def end_lease(self, worker: WorkerRecord) -> None:
         """Everything it holds is free; the worker is idle."""
@@ -234,6 +257,9 @@ class Placement:
     def _serve(self, queue: ShapeQueue, ahead: Sequence[ShapeQueue], now: float) -> Iterator[Instruction]:
         while queue.length and self.resources.fits(queue.shape):
             if self.must_yield(queue) or (not queue.cpus and self.without_cpu >= MOST_WITHOUT_CPU):
+                break
+            if not self.can_have_worker(now):
+                yield from self._set_timer(self._refused_until)
                 break
             worker = self._idle.popitem()[1] if self._idle else None
             if worker is None:

@@ -43,7 +43,7 @@ class Scheduler:
         self.references = References()
         self.history = History()
         self.placement = Placement(total, self._move, self.tasks, next_worker or count(1).__next__)
-        self._now = 0.0
+        self.now = 0.0
         self._out: list[m.Instruction] = []
         self._resolved: list[tuple[ObjectId, ObjectRecord]] = []  # have waiters that must be told
         self._on: dict[type, Callable[[Any], None]] = {
@@ -57,6 +57,7 @@ class Scheduler:
             m.RefsTaken: self._on_refs_taken,
             m.RefsDropped: self._on_refs_dropped,
             m.WorkerLost: self._on_worker_lost,
+            m.WorkerRefused: self._on_worker_refused,
             m.TimerFired: self._on_timer,
         }
 
@@ -64,7 +65,7 @@ class Scheduler:
         """Take in a batch of facts, in their order; return what is to be done now, in this order."""
         handlers = self._on
         for event in events:
-            self._now = event.at
+            self.now = event.at
             handlers[type(event)](event)
         self._settle()
         out, self._out = self._out, []
@@ -73,7 +74,7 @@ class Scheduler:
     def _settle(self) -> None:
         while self._resolved:
             self._tell_waiters(*self._resolved.pop())
-        self._out.extend(self.placement.settle(self._now))
+        self._out.extend(self.placement.settle(self.now))
         freed = self.references.take_freed()
         if freed:
             self._out.append(m.FreeObjects(freed))
@@ -255,6 +256,20 @@ class Scheduler:
         for object_id in worker.refs:
             self.references.let_go(object_id)
 
+    def _on_worker_refused(self, event: m.WorkerRefused) -> None:
+        """It costs no attempt: nothing has run. Tasks wait for workers that there are, or for the next try."""
+        worker = self.placement.workers.get(event.worker)
+        if worker is None:
+            return
+        line = [self.tasks[task] for task in worker.lease.line] if worker.lease is not None else []
+        self.placement.lose(worker)
+        if self.placement.note_refusal(event.at):
+            self._out.append(m.WarnUser(_refused(event.reason)))
+        if line and self.placement.is_refused_for_good:
+            self._fail(line.pop(0), None, event.reason)
+        for task in reversed(line):
+            self._queue(task, in_front=True)
+
     def _lost_attempt(self, task: TaskRecord, reason: str) -> None:
         if task.retries_left == 0:
             self._fail(task, None, reason)
@@ -278,7 +293,7 @@ class Scheduler:
         task.tally[was] -= 1
         task.tally[to] += 1
         task.state = to
-        self.history.note((self._now, task.spec.task, was, to))
+        self.history.note((self.now, task.spec.task, was, to))
 
     def _queue(self, task: TaskRecord, *, in_front: bool = False) -> None:
         self._move(task, TaskState.QUEUED)
@@ -352,3 +367,10 @@ class Scheduler:
         else:  # it is gone already, and with it its refs
             for object_id in objects:
                 self.references.let_go(object_id)
+
+
+def _refused(reason: str) -> str:
+    return (
+        f"No more workers: {reason}. Tasks that are queued wait for the workers that there are; the system is asked "
+        "again every half second. Raise its limits (`ulimit -n`, `ulimit -u`), or use fewer CPUs or nested tasks."
+    )

@@ -289,7 +289,7 @@ class Engine:
             self.books.stage(key, results)  # with their events: what is staged and not published is stale
         self._handle(heard.events)
         for event in heard.events:
-            if type(event) is m.WorkerLost:
+            if isinstance(event, m.WorkerLost | m.WorkerRefused):
                 self._performer.forget_worker(event.worker)
         if heard.questions and self.error is None and not self.is_closed:
             now = self._resources()

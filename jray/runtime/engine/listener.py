@@ -84,7 +84,7 @@ class Listener:
                 self._flush_zygote()
                 self._hear_zygote(heard, now, current_task)
         refused, self._refused = self._refused, []
-        heard.events += [m.WorkerLost(now, worker, reason) for worker, reason in refused]
+        heard.events += [m.WorkerRefused(now, worker, reason) for worker, reason in refused]
         if self._timer is not None and now >= self._timer:
             self._timer = None
             heard.events.append(m.TimerFired(now))
@@ -172,10 +172,11 @@ class Listener:
                 self._pool.zygote.kill(fact.pid)
             return
         if fact.kind == "died":
-            reason = how_it_ended(handle.label, fact.status)
+            self._lost(heard, handle, how_it_ended(handle.label, fact.status), now, current_task)
         else:
+            self._forget(handle)
             reason = f"worker {handle.label} could not be started ({os.strerror(fact.status)})"
-        self._lost(heard, handle, reason, now, current_task)
+            heard.events.append(m.WorkerRefused(now, handle.worker, reason))
 
     def _lost(self, heard: Heard, handle: Handle, reason: str, now: float, current_task: CurrentTask) -> None:
         while self._read_stream(heard, handle, now, current_task):
@@ -183,12 +184,15 @@ class Listener:
         for pipe in (handle.stdout, handle.stderr):
             while self._read_pipe(heard, handle, pipe, current_task):
                 pass
+        self._forget(handle)
+        heard.events.append(m.WorkerLost(now, handle.worker, reason))
+
+    def _forget(self, handle: Handle) -> None:
         for descriptor in handle.descriptors():
             self._handles.pop(descriptor, None)
             with contextlib.suppress(OSError, ValueError):
                 self._poller.unregister(descriptor)
         self._pool.remove(handle.worker)
-        heard.events.append(m.WorkerLost(now, handle.worker, reason))
 
     def _zygote_lost(self, heard: Heard, now: float, current_task: CurrentTask) -> None:
         """All workers went with it. Their tasks are theirs to retry; the next worker needs a new zygote."""

@@ -29,6 +29,7 @@ class Mood:
     user_tasks: int  # how many of them by the user's program
     user_moves: int  # how many things the user's program does
     losses: int  # how many workers may still be lost
+    refusals: int  # how many workers the system may still refuse
     repeats: int  # how many messages may still be said again
     depth: int  # how deep tasks may nest
     steps: int  # how much a task does before it ends, at most
@@ -56,6 +57,7 @@ class Mood:
             user_tasks=tasks // 2 if depth else tasks,
             user_moves=size * rng.randint(3, 12),
             losses=rng.choice((0, 2, 6)) * size,
+            refusals=rng.choice((0, 0, 4)) * size,
             repeats=rng.choice((5, 40)) * size,
             depth=depth,
             steps=rng.choice((1, 4, 8)),

@@ -86,6 +86,11 @@ class SimulatedWorker:
         self.body = None
         self.outbox.append((m.WorkerLost(0.0, self.id, f"worker {self.id} was killed"), True))
 
+    def refuse(self) -> None:
+        """The system has refused the process. Nothing of it was ever there."""
+        self.is_alive = False
+        self.outbox.append((m.WorkerRefused(0.0, self.id, f"worker {self.id} could not be started"), True))
+
     # ---- running
 
     @property

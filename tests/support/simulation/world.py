@@ -205,6 +205,9 @@ class World:
             case m.WorkerLost():
                 self.laws.note_lost(worker)
                 self.workers.remove(worker)
+            case m.WorkerRefused():
+                del self.laws.workers[worker.id]
+                self.workers.remove(worker)
 
     def _handle(self, events: list[m.Event]) -> None:
         if not events:
@@ -228,6 +231,9 @@ class World:
             case m.StartWorker(number):
                 self.laws.workers[number] = worker = SimulatedWorker(number, self.laws, self.mood, self.rng)
                 self.workers.append(worker)
+                if self.mood.refusals > 0 and self.rng.random() < 0.5:
+                    self.mood.refusals -= 1
+                    worker.refuse()
             case m.SendTasks(number) | m.RecallTasks(number) | m.ReplyToWait(number):
                 self._put_on_the_way(number, order)
             case m.SetTimer(at):
