@@ -56,8 +56,14 @@ class Snapshot:
 
 def snapshot_of(function: Callable[..., Any]) -> Snapshot | None:
     """A snapshot; None when the function reaches something that can change in place, or that is no plain function."""
-    if modules_are_by_value():
-        return None
+    found = reached_functions(function)
+    return Snapshot(found) if found else None
+
+
+def reached_functions(function: Callable[..., Any]) -> list[FunctionType]:
+    """The function and all that it calls; empty when it reaches something that can change in place."""
+    if modules_are_by_value() or not isinstance(function, FunctionType):
+        return []
     found: dict[int, FunctionType] = {}
     to_see: list[Any] = [function]
     while to_see:
@@ -66,14 +72,14 @@ def snapshot_of(function: Callable[..., Any]) -> Snapshot | None:
             if id(seen) in found:
                 continue
             if not _is_plain(seen) or len(found) == _MOST_FUNCTIONS:
-                return None
+                return []
             found[id(seen)] = seen
             to_see += [value for _, value in _named(seen)]
             to_see += [value for _, value in _cells(seen)]
             to_see += seen.__defaults__ or ()
         elif seen is not _MISSING and type(seen) not in _FROZEN and not _travels_by_name(seen):
-            return None
-    return Snapshot(found.values()) if isinstance(function, FunctionType) else None
+            return []
+    return list(found.values())
 
 
 def _travels_by_name(value: object) -> bool:

@@ -12,9 +12,10 @@ from jray.runtime.ids import ObjectId
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.serde.errors import pack_error, pack_own_error
 from jray.runtime.serde.results import NamedResults, Raised
-from jray.runtime.serde.values import pack
+from jray.runtime.serde.values import pack, unpack
 from jray.runtime.store.objects import Reader, StoredValue, store
 from jray.runtime.worker.context import Context
+from jray.runtime.worker.functions import LoadedFunctions
 from jray.runtime.worker.link import Link
 from jray.runtime.worker.output import flush_output
 
@@ -25,6 +26,7 @@ class Executor:
     def __init__(self, link: Link, reader: Reader, context: Context, worker: str) -> None:
         """`worker` is how errors call this worker: "w1 (pid 71)", or nothing."""
         self._link, self._reader, self._context, self._worker = link, reader, context, worker
+        self._functions = LoadedFunctions(lambda code: unpack(code, ()))
 
     def run(self, run: wire.Run) -> None:
         """Run an attempt and report it."""
@@ -60,7 +62,7 @@ class Executor:
 
     def _call(self, run: wire.Run) -> Any:
         read = self._reader.read
-        function: Callable[..., Any] = read(ObjectId(run.code_id), StoredValue.from_wire(run.code))
+        function = self._function(run)
         if run.payload is None:
             return function()
         args, kwargs = read(ObjectId(run.payload_id), StoredValue.from_wire(run.payload))
@@ -69,6 +71,13 @@ class Executor:
             args = [_value_of(argument, values) for argument in args]
             kwargs = {name: _value_of(argument, values) for name, argument in kwargs.items()}
         return function(*args, **kwargs)
+
+    def _function(self, run: wire.Run) -> Callable[..., Any]:
+        _, head, block, _ = run.code
+        if block is None:
+            return self._functions.get(head)
+        function: Callable[..., Any] = self._reader.read(ObjectId(run.code_id), StoredValue.from_wire(run.code))
+        return function
 
     def _split(self, result: Any, run: wire.Run) -> list[Any]:
         """The results, one for each ref."""
