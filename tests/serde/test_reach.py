@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import types
 
 import cloudpickle
@@ -13,7 +14,7 @@ from jray.runtime.serde.reach import snapshot_of
 
 def function_of(source, **names):
     namespace = {"__name__": "__main__", "__builtins__": __builtins__, **names}
-    exec(source, namespace)
+    exec(compile(source, "<cell>", "exec", dont_inherit=True), namespace)
     return namespace["f"], namespace
 
 
@@ -32,6 +33,17 @@ CHANGES = {
     "an attribute comes": ("def f(): return 1", {}, lambda f, ns: setattr(f, "x", 1)),
     "its name changes": ("def f(): return 1", {}, lambda f, ns: setattr(f, "__name__", "g")),
     "an annotation comes": ("def f(): return 1", {}, lambda f, ns: f.__annotations__.update(a=int)),
+    "an annotation changes": (
+        "def f(a: int) -> None: return 1",
+        {},
+        lambda f, ns: f.__annotations__.update(a=str),
+    ),
+    "a keyword default changes": ("def f(*, a=1): return a", {}, lambda f, ns: f.__kwdefaults__.update(a=2)),
+    "a class of the same name takes its place": (
+        "def f(): return int",
+        {"int": bool},
+        lambda f, ns: ns.update(int=str),
+    ),
     "a nested function's global changes": (
         "def f():\n def g(): return k\n return g",
         {"k": 1},
@@ -80,8 +92,10 @@ def test_a_change_is_seen(what, monkeypatch):
     [
         ("def f(): return box", {"box": []}),
         ("def f(a=[]): return a", {}),
-        ("def f(*, a=1): return a", {}),
-        ("def f(a: int): return a", {}),
+        ("def f(*, a=[]): return a", {}),
+        ("def f(a: list[int]): return a", {}),
+        ("def f(a: []): return a", {}),
+        ("class C: pass\ndef f(a: C): return a", {}),
         ("class C: pass\ndef f(): return C", {}),
         ("def h(a=[]): return a\ndef f(): return h()", {}),
         ("f = len", {}),
@@ -116,3 +130,25 @@ def test_nothing_is_reused_while_modules_travel_by_value():
     finally:
         cloudpickle.unregister_pickle_by_value(types)
     assert snapshot_of(f) is not None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(a: int, *rest: 'Table', k: float = 1.0) -> None: return a",
+        "from collections import Counter\ndef f(a: Counter): return Counter(a)",
+        "from json import dumps\nfrom math import sqrt\ndef f(a): return dumps(sqrt(a))",
+        "from pathlib import Path\ndef f(*, make=Path): return make()",
+    ],
+)
+def test_what_comes_from_modules_travels_by_name(source):
+    f, _ = function_of(source)
+    assert pack_code(f, "f") is pack_code(f, "f")
+
+
+def test_a_function_that_is_no_more_what_its_module_calls_so_does_not_travel_by_name(monkeypatch):
+    f, _ = function_of("from json import dumps\ndef f(a): return dumps(a)")
+    before = snapshot_of(f)
+    monkeypatch.setattr(json, "dumps", lambda a: "other")
+    assert snapshot_of(f) is None  # json.encoder and what it reaches
+    assert before is not None

@@ -18,13 +18,14 @@ def functions():
 def code_of(source, **names):
     """The bytes of the function `f` of a notebook."""
     namespace = {"__name__": "__main__", "__builtins__": __builtins__, **names}
-    exec(source, namespace)
+    exec(compile(source, "<cell>", "exec", dont_inherit=True), namespace)
     return cloudpickle.dumps(namespace["f"], 5)
 
 
 KEPT = {
     "one that needs nothing": ("def f(): return 1", {}),
     "one with numbers and modules": ("import math\ndef f(a=2): return math.pi * a * k", {"k": 3}),
+    "one with annotations": ("def f(a: int = 2, *, b: float = 1.0) -> float: return a * b", {}),
     "one that calls others": ("def g(): return 1\ndef f(): return g()", {}),
 }
 
@@ -47,6 +48,14 @@ LEAVES_SOMETHING = {
     "in a cell": ("def make():\n k = 0\n def f():\n  nonlocal k\n  k += 1\n  return k\n return f\nf = make()", 1),
     "in its attributes": ("def f():\n f.k = getattr(f, 'k', 0) + 1\n return f.k", 1),
     "in a helper's attributes": ("def g(): pass\ndef f():\n g.k = getattr(g, 'k', 0) + 1\n return g.k", 1),
+    "in its annotations": (
+        "def f(a: int = 1):\n was = f.__annotations__['a'] is int\n f.__annotations__['a'] = str\n return was",
+        True,
+    ),
+    "in its keyword defaults": (
+        "def f(*, k=0):\n f.__kwdefaults__['k'] += 1\n return k",
+        0,
+    ),
     "in its defaults": ("def f(k=1):\n f.__defaults__ = (k + 1,)\n return k", 1),
 }
 

@@ -21,10 +21,11 @@ from jray.runtime.ids import WorkerId
 from jray.runtime.interrupts import refuse_finalizers
 from jray.runtime.store.arena import Arena
 from jray.runtime.store.mapping import ended, leave_to_owner, unmap_ended
-from jray.runtime.system import Descriptor
+from jray.runtime.system import Descriptor, usable_cpus
 from jray.runtime.worker.refs import HeldObjects
 
 _READ_BYTES = 64 * 1024  # more would make malloc ask the system for fresh pages at every read
+_LINGER_S = 0.0001
 _PACKET_BYTES = wire.LARGEST_PACKET + 1024  # a piece is packed once more
 
 
@@ -39,6 +40,9 @@ class Link:
         self.line: deque[wire.Run] = deque()  # attempts that were not started
         self._replies: dict[int, wire.Reply] = {}
         self._stream = stream
+        self._linger_s = _LINGER_S if usable_cpus() > 1 else 0.0  # the only CPU has better things to do
+        self._is_readable = select.poll()
+        self._is_readable.register(stream, select.POLLIN)
         self._control = control
         self._frames = wire.Frames()
         self._reading = threading.Lock()  # who reads the stream: the main thread, or the helper after a recall
@@ -124,7 +128,14 @@ class Link:
                 self.flush()
             with self._reading:
                 if not self.line:
+                    self._linger()
                     self._receive()
+
+    def _linger(self) -> None:
+        """Look for the next message for a moment before sleeping: waking up takes longer than most pauses."""
+        end = time.perf_counter() + self._linger_s
+        while not self._is_readable.poll(0) and time.perf_counter() < end:
+            pass
 
     def wait_for_reply(self, request: int, deadline: float | None) -> wire.Reply | None:
         """The reply to a wait of the main thread; None when the deadline (time.monotonic) has passed.
