@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 from jray.runtime.ids import WorkerId
 
-_ALWAYS = ("cloudpickle", "numpy")
-_IF_USED = ("pyarrow", "pandas", "scipy", "sklearn")  # slow imports that start no threads, when the kernel has them
+_ALWAYS = ("cloudpickle",)
+_IF_USED = ("numpy", "pyarrow", "pandas", "scipy", "sklearn")  # slow imports that start no threads: what the kernel has
+_LATER = ("numpy",)  # if the kernel does not have it yet: when the first workers are on their way
 _PACKET_BYTES = 4096
 _END_S = 5.0
 
@@ -43,7 +44,8 @@ class Zygote:
     def __init__(self) -> None:
         """Start the process. It need not be up before the first order: orders wait in the socket."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        preload = [*_ALWAYS, *(name for name in _IF_USED if name in sys.modules)]
+        now = [*_ALWAYS, *(name for name in _IF_USED if name in sys.modules)]
+        later = [name for name in _LATER if name not in now]
         with theirs:
             self._process = subprocess.Popen(
                 [
@@ -52,7 +54,9 @@ class Zygote:
                     _PROGRAM,
                     json.dumps(_search_path()),
                     str(theirs.fileno()),
-                    *preload,
+                    *now,
+                    "",
+                    *later,
                 ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,

@@ -27,23 +27,32 @@ from jray.runtime.worker.main import Birth, run_worker
 _DESCRIPTORS = 5
 _GRACE_S = 1.0  # for what a dead worker started: joblib's and multiprocessing's trackers remove their files then
 _LOOK_EVERY_S = 0.01
+_QUIET_MS = 50  # nothing was ordered for so long: time for what may be imported later
 _PACKET_BYTES = 4096
 
 
-def main(line: int, preload: list[str]) -> NoReturn:
-    """Serve the kernel at the other end of `line` (a SEQPACKET socket) until it is gone."""
+def main(line: int, now: list[str], later: list[str]) -> NoReturn:
+    """Serve the kernel at the other end of `line` (a SEQPACKET socket) until it is gone.
+
+    Modules are imported `now`, or `later`, when there is nothing to do: the first workers need not wait for those.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for module in preload:
+    _preload(now)
+    _Zygote(socket.socket(fileno=line), later).serve()
+
+
+def _preload(modules: list[str]) -> None:
+    for module in modules:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
     gc.collect()
     gc.freeze()  # the forks share these objects' pages as long as no collection touches them
-    _Zygote(socket.socket(fileno=line)).serve()
 
 
 class _Zygote:
-    def __init__(self, line: socket.socket) -> None:
+    def __init__(self, line: socket.socket, later: list[str]) -> None:
         self._line = line
+        self._later = later
         self._workers: dict[int, WorkerId] = {}  # by pid
         self._dying: dict[int, float] = {}  # dead, not reaped; what they started has until then (time.monotonic)
         # SIGCHLD writes a byte into this pipe, so that one poll waits for orders and for deaths.
@@ -56,12 +65,21 @@ class _Zygote:
         poll.register(self._line, select.POLLIN)
         poll.register(self._deaths, select.POLLIN)
         while True:
-            for descriptor, _ in poll.poll(_LOOK_EVERY_S * 1000 if self._dying else None):
+            ready = poll.poll(self._patience_ms())
+            if not ready and self._later and not self._dying:
+                _preload(self._later)
+                self._later = []
+            for descriptor, _ in ready:
                 if descriptor == self._deaths:
                     self._notice_deaths()
                 else:
                     self._obey()
             self._reap()
+
+    def _patience_ms(self) -> float | None:
+        if self._dying:
+            return _LOOK_EVERY_S * 1000
+        return _QUIET_MS if self._later else None
 
     def _obey(self) -> None:
         try:
@@ -172,5 +190,6 @@ def _has_members(leader: int) -> bool:
 
 
 def start(arguments: list[str]) -> NoReturn:
-    """Entry: `arguments` are the descriptor of the line and the modules to preload."""
-    main(int(arguments[0]), arguments[1:])
+    """Entry: `arguments` are the descriptor of the line, the modules to import now, "", and those to import later."""
+    end = arguments.index("")
+    main(int(arguments[0]), arguments[1:end], arguments[end + 1 :])
