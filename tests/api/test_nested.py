@@ -100,6 +100,20 @@ def test_a_parent_that_keeps_what_its_child_needs_is_named(runtime_with, caplog)
         wait_until(lambda: warning in caplog.text, 60, "the warning is given")
 
 
+def test_workers_that_nobody_needs_any_more_end(runtime_with, monkeypatch):
+    monkeypatch.setattr("jray.runtime.core.placement.SURPLUS_S", 0.2)
+    ray = runtime_with(num_cpus=1)
+
+    @ray.remote
+    def deep(level):
+        return 1 + (ray.get(deep.remote(level - 1)) if level else 0)
+
+    assert ray.get(deep.remote(10)) == 11
+    pool = ray.api.running()._engine._pool
+    wait_until(lambda: len(pool.handles) == 1, 20, "one worker is left")
+    assert ray.get(deep.remote(2)) == 3
+
+
 def test_more_blocked_tasks_without_cpus_than_may_run_at_once(runtime):
     leaf = runtime.remote(num_cpus=0)(lambda: 1)
 

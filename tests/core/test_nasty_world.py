@@ -62,7 +62,16 @@ def test_what_happens_is_nasty_enough():
     assert min(lost_while_waiting) >= 1, moves
     assert sum(lost_while_waiting) >= 40, moves
     assert moves[("RUNNING", "QUEUED")] >= 500, moves
-    rare = (m.WorkerLost, m.WaitAbandoned, m.AttemptsHandedBack, m.RecallTasks, m.PublishFailure, m.WarnUser)
+    rare = (
+        m.WorkerLost,
+        m.WorkerRefused,
+        m.EndWorker,
+        m.WaitAbandoned,
+        m.AttemptsHandedBack,
+        m.RecallTasks,
+        m.PublishFailure,
+        m.WarnUser,
+    )
     assert min(said[kind] for kind in rare) >= 20, said
 
 

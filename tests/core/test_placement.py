@@ -8,7 +8,14 @@ import pytest
 
 from jray.runtime.core import messages as m
 from jray.runtime.core.model import TaskState
-from jray.runtime.core.placement import LINE_LIMIT, MOST_REFUSALS, MOST_WITHOUT_CPU, RECALL_GRACE_S, REFUSED_S
+from jray.runtime.core.placement import (
+    LINE_LIMIT,
+    MOST_REFUSALS,
+    MOST_WITHOUT_CPU,
+    RECALL_GRACE_S,
+    REFUSED_S,
+    SURPLUS_S,
+)
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.ids import NO_TASK, WorkerId
 from tests.support.builders import (
@@ -18,6 +25,7 @@ from tests.support.builders import (
     child,
     cpus,
     cpus_free,
+    dropped,
     failed,
     finished,
     handed_back,
@@ -27,11 +35,13 @@ from tests.support.builders import (
     one_cpu,
     publish,
     publish_failure,
+    put,
     refused,
     result,
     send,
     state_of,
     submitted,
+    taken,
     task_id,
     tell,
     timer,
@@ -630,3 +640,46 @@ class TestRefusedWorkers:
             orders = hear(scheduler, timer(at))
         assert publish_failure(2, reason="worker could not be started") in last
         assert m.ReplyToWait(W1, 1) in last
+
+
+class TestSurplusWorkers:
+    """Blocked tasks need workers beyond the number of CPUs; afterwards nobody needs them."""
+
+    def two_idle_workers_on_one_cpu(self, *, at: float = 0.0) -> tuple[Scheduler, list[m.Instruction]]:
+        scheduler = one_cpu()
+        tell(scheduler, submitted(1), child(2, of=1, on=W1), waits(1, W1, [result(2)]))
+        tell(scheduler, finished(2, W2, at=at), dropped(result(2), holder=W1))
+        return scheduler, hear(scheduler, finished(1, W1, at=at))
+
+    def test_they_end_when_they_have_been_idle_for_long(self):
+        scheduler, orders = self.two_idle_workers_on_one_cpu(at=1.0)
+
+        assert orders[-1] == m.SetTimer(1.0 + SURPLUS_S)
+        assert hear(scheduler, timer(1.0 + SURPLUS_S)) == [m.EndWorker(W2)]
+        assert list(scheduler.placement.workers) == [W1]  # the one that ran last is the warmest
+
+    def test_not_those_that_have_worked_meanwhile(self):
+        scheduler, _ = self.two_idle_workers_on_one_cpu()
+        hear(scheduler, submitted(3, at=1.0))
+        hear(scheduler, finished(3, W1, at=2.0))
+
+        assert hear(scheduler, timer(SURPLUS_S)) == [m.EndWorker(W2)]
+
+    def test_not_those_that_hold_something(self):
+        scheduler, _ = self.two_idle_workers_on_one_cpu()
+        tell(scheduler, put(result(9)), taken(result(9), holder=W2))
+
+        assert hear(scheduler, timer(SURPLUS_S)) == [m.EndWorker(W1)]
+
+    def test_as_many_as_there_are_cpus_are_kept(self):
+        scheduler = two_cpus()
+        tell(scheduler, submitted(1), submitted(2))
+        tell(scheduler, finished(1, W1))
+
+        assert hear(scheduler, finished(2, W2)) == [publish(2, W2)]
+
+    def test_what_an_ended_worker_still_says_changes_nothing(self):
+        scheduler, _ = self.two_idle_workers_on_one_cpu()
+        hear(scheduler, timer(SURPLUS_S))
+
+        assert hear(scheduler, finished(2, W2), taken(result(1), holder=W2), lost(W2)) == []

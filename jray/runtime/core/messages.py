@@ -179,6 +179,13 @@ class StartWorker:
 
 
 @message
+class EndWorker:
+    """It is idle, holds nothing, and there are more such than CPUs. The scheduler has forgotten it."""
+
+    worker: WorkerId
+
+
+@message
 class SendTasks:
     """Hand attempts to a worker; it runs them one after the other."""
 
@@ -245,6 +252,7 @@ class WarnUser:
 
 Instruction: TypeAlias = (
     StartWorker
+    | EndWorker
     | SendTasks
     | RecallTasks
     | PublishReport

@@ -131,6 +131,12 @@ class WorkerRecord:
     lease: Lease | None = None
     refs: set[ObjectId] = field(default_factory=set)  # objects its process holds
     asks: dict[int, Ask] = field(default_factory=dict)  # open waits, by request
+    leases: int = 0  # that it has had
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Whether nobody would miss it."""
+        return not self.refs and not self.asks
 
 
 @dataclass(slots=True, eq=False)

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from jray.runtime.core.messages import (
+    EndWorker,
     Instruction,
     RecallTasks,
     ReplyToWait,
@@ -27,6 +28,7 @@ LINE_LIMIT = 128  # attempts in one worker's line
 RECALL_GRACE_S = 0.02  # a line that is this late is called back, so that nobody waits behind a long task
 MOST_WITHOUT_CPU = 32  # tasks with num_cpus=0 that run at once: each needs a process all the same
 _BLOCKED_BESIDE_CPUS = 4  # and two for each CPU: so many tasks may be blocked before others stop to run past them
+SURPLUS_S = 10.0  # workers beyond the number of CPUs that are idle for so long end
 REFUSED_S = 0.5  # after the system refused a worker it is not asked again for so long
 MOST_REFUSALS = 10  # in a row, while every worker that there is waits for others: then tasks fail
 _EMPTY_QUEUES_KEPT = 64  # a session asks for a few shapes again and again; who asks for thousands pays for none twice
@@ -59,7 +61,10 @@ class Placement:
         self._tasks = tasks
         self._orders = 0
         self._next_worker = next_worker
+        self._workers_kept = max(1, -(-self.resources.total.get(CPU, 0) // UNIT))
         self._timer: float | None = None
+        self._surplus_at: float | None = None  # when to look for surplus workers
+        self._idle_before: dict[WorkerId, int] = {}  # those that were idle when that was decided -> their leases
         self._refused_until = 0.0  # no worker is asked for before
         self._refusals = 0  # in a row
         self._warned_pairs: set[tuple[str, str]] = set()
@@ -201,6 +206,30 @@ class Placement:
             if queue.length:
                 waiting.append(queue)
                 yield from self._warn(queue)
+        yield from self._plan_surplus(now)
+
+    def _plan_surplus(self, now: float) -> Iterator[Instruction]:
+        """Some workers may be too many: look again after a while whether they have been idle all the time."""
+        if self._surplus_at is None:
+            if len(self._idle) <= self._workers_kept:
+                return
+            self._idle_before = {worker.id: worker.leases for worker in self._idle.values() if worker.holds_nothing}
+            if not self._idle_before:
+                return
+            self._surplus_at = now + SURPLUS_S
+        yield from self._set_timer(self._surplus_at)
+
+    def end_surplus(self, now: float) -> Iterator[Instruction]:
+        """The timer fired: end those that have been idle for long, the coldest first."""
+        if self._surplus_at is None or now < self._surplus_at:
+            return
+        self._surplus_at = None
+        for worker in list(self._idle.values()):
+            if len(self._idle) <= self._workers_kept:
+                return
+            if worker.holds_nothing and self._idle_before.get(worker.id) == worker.leases:
+                self.lose(worker)
+                yield EndWorker(worker.id)
 
     def recall_late(self, now: float) -> Iterator[Instruction]:
         """The timer fired: call back the lines that are late, and look again later if any line is long."""
@@ -301,6 +330,7 @@ class Placement:
         self.resources.take(shape)
         worker.state = WorkerState.BUSY
         worker.lease = Lease(shape)
+        worker.leases += 1
         if not worker.lease.cpus:
             self.without_cpu += 1
 

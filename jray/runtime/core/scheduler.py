@@ -280,6 +280,7 @@ class Scheduler:
 
     def _on_timer(self, event: m.TimerFired) -> None:
         self._out.extend(self.placement.recall_late(event.at))
+        self._out.extend(self.placement.end_surplus(event.at))
 
     # ---- moves and consequences
 

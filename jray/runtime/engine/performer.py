@@ -37,6 +37,7 @@ class Performer:
         self._listener, self._waiters, self._after, self._warn_user = listener, waiters, after, warn
         self._perform: dict[type, Callable[[Any], None]] = {
             m.StartWorker: self._start_worker,
+            m.EndWorker: self._end_worker,
             m.SendTasks: self._send_tasks,
             m.RecallTasks: self._recall,
             m.PublishReport: self._publish_report,
@@ -58,6 +59,11 @@ class Performer:
 
     def _start_worker(self, order: m.StartWorker) -> None:
         self._listener.start(order.worker)
+
+    def _end_worker(self, order: m.EndWorker) -> None:
+        handle = self._pool.handles.get(order.worker)
+        if handle is not None:
+            handle.channel.end()
 
     def _send_tasks(self, order: m.SendTasks) -> None:
         runs = [self._books.run_message(task, attempt) for task, attempt in order.runs]

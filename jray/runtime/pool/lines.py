@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 from array import array
@@ -44,6 +45,11 @@ class Channel:
         if self._backlog:
             del self._backlog[: self._send_some(self._backlog)]
         return not self._backlog
+
+    def end(self) -> None:
+        """Say nothing more: the worker reads end of file, and ends. What it has said is still heard."""
+        with contextlib.suppress(OSError):  # it has ended already
+            self.socket.shutdown(socket.SHUT_WR)
 
     def receive(self) -> list[Any] | None:
         """The messages that are there now; None when the worker has closed its end.

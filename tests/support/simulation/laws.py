@@ -161,6 +161,10 @@ class Laws:
         match order:
             case m.StartWorker(worker):
                 law(worker not in self.workers, f"worker {worker} is started twice")
+            case m.EndWorker(worker):
+                ended = self.workers.get(worker)
+                law(ended is not None, f"{worker} is ended, which is lost or was never started")
+                law(not ended.owes, f"{worker} is ended, and has {ended.owes}")
             case m.SendTasks(worker, runs):
                 self._judge_sent(worker, runs)
             case m.PublishReport(task, worker, attempt):

@@ -234,6 +234,9 @@ class World:
                 if self.mood.refusals > 0 and self.rng.random() < 0.5:
                     self.mood.refusals -= 1
                     worker.refuse()
+            case m.EndWorker(number):
+                worker = self.laws.workers.pop(number)
+                self.workers.remove(worker)
             case m.SendTasks(number) | m.RecallTasks(number) | m.ReplyToWait(number):
                 self._put_on_the_way(number, order)
             case m.SetTimer(at):
