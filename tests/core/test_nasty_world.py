@@ -126,7 +126,7 @@ def queued_tasks_overtake_resumed_ones(patch):
         for queue in placement._by_priority():
             yield from placement._serve(queue, (), now)
             if queue.length:
-                yield from placement._warn(queue)
+                yield from placement._warnings.about(queue)
         yield from placement._resume()
 
     patch.setattr(Placement, "settle", settle)

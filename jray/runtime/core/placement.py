@@ -16,11 +16,11 @@ from jray.runtime.core.messages import (
     SendTasks,
     SetTimer,
     StartWorker,
-    WarnUser,
 )
 from jray.runtime.core.model import Lease, TaskRecord, TaskState, WorkerRecord, WorkerState
 from jray.runtime.core.queues import ShapeQueue
-from jray.runtime.core.resources import CPU, Resources, in_words
+from jray.runtime.core.resources import CPU, Resources
+from jray.runtime.core.warnings import Warnings
 from jray.runtime.ids import UNIT, Shape, TaskId, WorkerId
 
 LINE_BUDGET_S = 0.004  # prefetch at most about this much work; an unknown function counts as this much
@@ -67,7 +67,7 @@ class Placement:
         self._idle_before: dict[WorkerId, int] = {}  # those that were idle when that was decided -> their leases
         self._refused_until = 0.0  # no worker is asked for before
         self._refusals = 0  # in a row
-        self._warned_pairs: set[tuple[str, str]] = set()
+        self._warnings = Warnings(self.resources, tasks, self._blocked)
 
     # ---- what the scheduler notes down
 
@@ -205,7 +205,7 @@ class Placement:
                 yield from self._serve(queue, waiting, now)
             if queue.length:
                 waiting.append(queue)
-                yield from self._warn(queue)
+                yield from self._warnings.about(queue)
         yield from self._plan_surplus(now)
 
     def _plan_surplus(self, now: float) -> Iterator[Instruction]:
@@ -378,52 +378,3 @@ class Placement:
 
     def _expected_s(self, task: TaskRecord) -> float:
         return self._mean_s.get(task.spec.function, LINE_BUDGET_S)
-
-    # ---- what the user should know
-
-    def _warn(self, queue: ShapeQueue) -> Iterator[Instruction]:
-        if not self.resources.could_fit(queue.shape):
-            if not queue.is_announced:
-                queue.is_announced = True
-                yield self._infeasible(queue)
-        elif self._blocked:
-            yield from self._waits_for_itself(queue)
-
-    def _infeasible(self, queue: ShapeQueue) -> WarnUser:
-        there_is = in_words(tuple(sorted(self.resources.total.items())))
-        return WarnUser(
-            f"Task {queue.head.spec.name} asks for {in_words(queue.shape)}. This runtime has {there_is}, so the task "
-            "stays pending; nothing else waits behind it. Ask for less (.options(...), or the %%remote line), or start "
-            "again with more: jray.shutdown(); jray.init(num_cpus=..., resources={...})."
-        )
-
-    def _waits_for_itself(self, queue: ShapeQueue) -> Iterator[Instruction]:
-        """A blocked task keeps its custom resources. Say so when its own child needs them."""
-        child = queue.head
-        lacking = [name for name in self.resources.lacking(queue.shape) if name != CPU]
-        if not lacking:
-            return
-        for ancestor in self._ancestors(child):
-            holder = self._lease_of(ancestor)
-            kept = [name for name in lacking if holder is not None and any(name == held for held, _ in holder.shape)]
-            pair = (ancestor.spec.name, child.spec.name)
-            if kept and pair not in self._warned_pairs:
-                self._warned_pairs.add(pair)
-                yield WarnUser(
-                    f"Task {pair[0]} waits for results while its own child {pair[1]} waits for {', '.join(kept)}, "
-                    f"which {pair[0]} keeps while it waits (only CPUs are given back). If no other task gives "
-                    f"some back, both wait for ever. Ask for less {kept[0]} in one of the two, or start jray with more."
-                )
-
-    def _ancestors(self, task: TaskRecord) -> Iterator[TaskRecord]:
-        parent = self._tasks.get(task.spec.parent)
-        while parent is not None:
-            yield parent
-            parent = self._tasks.get(parent.spec.parent)
-
-    def _lease_of(self, task: TaskRecord) -> Lease | None:
-        """The lease whose blocked head is this task."""
-        for worker in self._blocked.values():
-            if worker.lease is not None and next(iter(worker.lease.line)) == task.spec.task:
-                return worker.lease
-        return None
