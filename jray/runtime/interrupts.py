@@ -22,6 +22,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _signal: Any = sys.modules["_signal"]
 
 _shielded_codes: set[CodeType] = set()
+_undisturbed_codes: set[CodeType] = set()
 _GUARDED = (signal.SIGINT, signal.SIGALRM, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _main_thread = threading.main_thread().ident
 
@@ -29,6 +30,15 @@ _main_thread = threading.main_thread().ident
 def shielded(function: _F) -> _F:
     """Mark a short function of ours that an interrupt must not cut in two."""
     _shielded_codes.add(function.__code__)
+    return function
+
+
+def undisturbed(function: _F) -> _F:
+    """Mark a function that catches exceptions of the user's code: it would take one that an alarm raises for those.
+
+    SIGINT still goes through, since KeyboardInterrupt is no Exception: packing a large value can be stopped.
+    """
+    _undisturbed_codes.add(function.__code__)
     return function
 
 
@@ -62,7 +72,8 @@ class _Postponing:
             return None
         looked_at = frame
         while looked_at is not None:
-            if looked_at.f_code in _shielded_codes:
+            code = looked_at.f_code
+            if code in _shielded_codes or (code in _undisturbed_codes and signum != signal.SIGINT):
                 self.guard.postpone(signum)
                 return None
             looked_at = looked_at.f_back

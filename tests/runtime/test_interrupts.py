@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from jray.runtime.interrupts import InterruptGuard, shielded
+from jray.runtime.interrupts import InterruptGuard, shielded, undisturbed
 
 
 class Rung(Exception):
@@ -95,3 +95,21 @@ def test_another_thread_changes_no_handler(signum):
     thread.start()
     thread.join()
     assert signal.getsignal(signum) is before
+
+
+@undisturbed
+def takes_it_for_the_users(signum):
+    try:
+        signal.raise_signal(signum)
+    except Exception as error:
+        raise AssertionError("an alarm was taken for an error of the user's code") from error
+
+
+def test_what_catches_errors_of_the_user_is_not_disturbed_by_alarms(guard, signum):
+    if signum == signal.SIGINT:  # goes through: its exception is no Exception, outside of this test
+        with pytest.raises(AssertionError):
+            takes_it_for_the_users(signum)
+        return
+    takes_it_for_the_users(signum)
+    with pytest.raises(Rung):
+        guard.deliver()

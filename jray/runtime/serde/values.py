@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 from jray.runtime.ids import ObjectId
+from jray.runtime.interrupts import undisturbed
 from jray.runtime.object_ref import begin_collecting, end_collecting
 from jray.runtime.serde.unpicklable import NotPicklable, explain_unpicklable
 
@@ -28,6 +29,7 @@ class Packed(NamedTuple):
     refs: tuple[ObjectId, ...]
 
 
+@undisturbed
 def pack(value: object, what: str) -> Packed:
     """Pickle a value. Buffers are not copied: they belong to the value.
 
