@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from jray.runtime.core.memory import Memory, Place
 from jray.runtime.core.model import ObjectState, TaskState, WorkerState
 from jray.runtime.core.resources import CPU
 from jray.runtime.core.scheduler import Scheduler
+from jray.runtime.ids import KERNEL, ObjectId
 
 _HELD = (TaskState.RUNNING, TaskState.BLOCKED, TaskState.RESUMING)
 
@@ -19,6 +23,7 @@ def check(scheduler: Scheduler) -> None:
     _check_tasks(scheduler)
     _check_workers(scheduler)
     _check_objects(scheduler)
+    _check_memory(scheduler)
     _check_nobody_waits_without_reason(scheduler)
 
 
@@ -86,6 +91,32 @@ def _check_objects(scheduler: Scheduler) -> None:
         _require(record.pins >= 0, "an object has negative pins:", record)
         _require(pending or record.holders + record.pins > 0, "an object should be freed:", record)
         _require(pending or not record.waiters, "somebody waits for an object that is there:", record)
+
+
+def _check_memory(scheduler: Scheduler) -> None:
+    memory, workers = scheduler.memory, scheduler.placement.workers
+    blocks = memory.blocks.values()
+    _require(memory.blocks.keys() <= scheduler.references.objects.keys(), "a block of an object that is gone")
+    _require(memory.used == sum(b.size for b in blocks if b.is_in_memory), "used memory is miscounted")
+    _require(memory.leaving == _size_in(memory, Place.LEAVING), "what leaves is miscounted")
+    _require(memory.returning == _size_in(memory, Place.RETURNING), "what returns is miscounted")
+    _require(memory.on_disk == sum(b.size for b in blocks if b.has_copy), "what is on disk is miscounted")
+    _require(all(b.has_copy or b.is_in_memory for b in blocks), "an object is nowhere")
+    _require(memory.promises.keys() == {KERNEL, *workers}, "promises are made to others than the living")
+    _require(memory.promised == sum(memory.promises.values()), "promises are miscounted")
+    readers: Counter[ObjectId] = Counter()
+    for worker in workers.values():
+        readers.update(worker.views)
+        for lent in worker.lent.values():
+            readers.update(lent)
+        for task in worker.lease.line if worker.lease is not None else ():
+            readers.update(scheduler.tasks[task].spec.needs)
+    for object_id, block in memory.blocks.items():
+        _require(block.readers >= readers[object_id], "a reader is not counted:", block)
+
+
+def _size_in(memory: Memory, place: Place) -> int:
+    return sum(block.size for block in memory.blocks.values() if block.place is place)
 
 
 def _check_nobody_waits_without_reason(scheduler: Scheduler) -> None:

@@ -130,13 +130,17 @@ class WorkerRecord:
     state: WorkerState = WorkerState.IDLE
     lease: Lease | None = None
     refs: set[ObjectId] = field(default_factory=set)  # objects its process holds
+    views: set[ObjectId] = field(default_factory=set)  # objects that its process maps
+    lent: dict[int, tuple[ObjectId, ...]] = field(
+        default_factory=dict
+    )  # of replies that it has not read yet, by request
     asks: dict[int, Ask] = field(default_factory=dict)  # open waits, by request
     leases: int = 0  # that it has had
 
     @property
     def holds_nothing(self) -> bool:
         """Whether nobody would miss it."""
-        return not self.refs and not self.asks
+        return not self.refs and not self.asks and not self.lent
 
 
 @dataclass(slots=True, eq=False)

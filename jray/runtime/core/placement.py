@@ -1,6 +1,6 @@
 """Which task next, where: queues by shape, leases on workers, prefetch, and CPUs for resumed tasks.
 
-Placement keeps the books of what is held. It moves no task: the scheduler gives it a `grant` to call.
+Placement keeps the books of what is held. The scheduler gives it a `move` to call, which changes a task's state.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jray.runtime.core.messages import (
     SetTimer,
     StartWorker,
 )
-from jray.runtime.core.model import Lease, TaskRecord, TaskState, WorkerRecord, WorkerState
+from jray.runtime.core.model import Ask, Lease, TaskRecord, TaskState, WorkerRecord, WorkerState
 from jray.runtime.core.queues import ShapeQueue
 from jray.runtime.core.resources import CPU, Resources
 from jray.runtime.core.warnings import Warnings
@@ -35,6 +35,7 @@ _EMPTY_QUEUES_KEPT = 64  # a session asks for a few shapes again and again; who 
 _MEANS_LIMIT = 10_000  # functions whose mean duration is remembered
 
 Move = Callable[[TaskRecord, TaskState], None]
+Reply = Callable[[Ask], ReplyToWait]
 
 
 class Placement:
@@ -44,9 +45,9 @@ class Placement:
     """
 
     def __init__(
-        self, total: Shape, move: Move, tasks: dict[TaskId, TaskRecord], next_worker: Callable[[], int]
+        self, total: Shape, move: Move, reply: Reply, tasks: dict[TaskId, TaskRecord], next_worker: Callable[[], int]
     ) -> None:
-        """`move` changes a task's state; `tasks` are all unfinished ones (for looking up parents)."""
+        """`move` changes a task's state, `reply` answers a wait; `tasks` are all unfinished ones."""
         self.resources = Resources(total)
         self.workers: dict[WorkerId, WorkerRecord] = {}  # the living
         self.queues: dict[Shape, ShapeQueue] = {}
@@ -57,7 +58,7 @@ class Placement:
         self._hungry: dict[WorkerId, WorkerRecord] = {}  # busy, and their line has become short
         self._blocked: dict[WorkerId, WorkerRecord] = {}
         self._mean_s: dict[str, float] = {}
-        self._move = move
+        self._move, self._reply = move, reply
         self._tasks = tasks
         self._orders = 0
         self._next_worker = next_worker
@@ -217,9 +218,9 @@ class Placement:
             if not self._idle_before:
                 return
             self._surplus_at = now + SURPLUS_S
-        yield from self._set_timer(self._surplus_at)
+        yield from self.set_timer(self._surplus_at)
 
-    def end_surplus(self, now: float) -> Iterator[Instruction]:
+    def end_surplus(self, now: float) -> Iterator[EndWorker]:
         """The timer fired: end those that have been idle for long, the coldest first."""
         if self._surplus_at is None or now < self._surplus_at:
             return
@@ -242,7 +243,7 @@ class Placement:
                 lease.recalled = True
                 yield RecallTasks(worker.id)
             else:
-                yield from self._set_timer(lease.deadline)
+                yield from self.set_timer(lease.deadline)
 
     def _resume(self) -> Iterator[Instruction]:
         resuming = self.resuming
@@ -260,7 +261,7 @@ class Placement:
             resuming.popleft()
             ask, lease.ask, lease.released = lease.ask, None, False
             self._move(self._tasks[next(iter(lease.line))], TaskState.RUNNING)
-            yield ReplyToWait(worker.id, ask.request)
+            yield self._reply(ask)
 
     def must_yield(self, queue: ShapeQueue) -> bool:
         """Whether its tasks would only get in the way of deeper ones, which wait for more CPUs than are free now.
@@ -288,7 +289,7 @@ class Placement:
             if self.must_yield(queue) or (not queue.cpus and self.without_cpu >= MOST_WITHOUT_CPU):
                 break
             if not self.can_have_worker(now):
-                yield from self._set_timer(self._refused_until)
+                yield from self.set_timer(self._refused_until)
                 break
             worker = self._idle.popitem()[1] if self._idle else None
             if worker is None:
@@ -357,9 +358,10 @@ class Placement:
         yield SendTasks(worker.id, runs)
         if len(lease.line) > 1:
             lease.deadline = now + lease.expected_s + RECALL_GRACE_S
-            yield from self._set_timer(lease.deadline)
+            yield from self.set_timer(lease.deadline)
 
-    def _set_timer(self, at: float) -> Iterator[Instruction]:
+    def set_timer(self, at: float) -> Iterator[Instruction]:
+        """Fire at this time, or before."""
         if self._timer is None or at < self._timer:
             self._timer = at
             yield SetTimer(at)

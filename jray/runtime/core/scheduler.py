@@ -1,7 +1,8 @@
 """The one door: events in, instructions out.
 
 Handle, then settle: a handler writes down the fact; what became possible by it is done afterwards, once for the whole
-batch. The records are in model.py, who holds what in references.py, which task next and where in placement.py.
+batch. The records are in model.py, who holds what in references.py, what lies in shared memory in memory.py, which task
+next and where in placement.py. What is heard of objects is handled in objects.py.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from jray.runtime.core import messages as m
 from jray.runtime.core.history import History
+from jray.runtime.core.memory import Memory, Request, StoreLimits
 from jray.runtime.core.model import (
     IS_LEGAL,
     Ask,
@@ -22,18 +24,23 @@ from jray.runtime.core.model import (
     TaskState,
     WorkerRecord,
 )
+from jray.runtime.core.objects import ObjectEvents
 from jray.runtime.core.placement import Placement
 from jray.runtime.core.references import References
-from jray.runtime.ids import KERNEL, ObjectId, Shape, TaskId, WorkerId, returned_object
+from jray.runtime.core.store_words import why_no_room
+from jray.runtime.ids import KERNEL, ObjectId, Shape, TaskId, returned_object
 
 _MOST_NAMES = 1000  # that tasks are counted by
 OTHER_NAMES = "(other names)"
+_IS_IN_LINE = tuple(state in {TaskState.RUNNING, TaskState.BLOCKED, TaskState.RESUMING} for state in TaskState)
 
 
 class Scheduler:
     """Decides what runs where and when; never acts."""
 
-    def __init__(self, total: Shape, next_worker: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self, total: Shape, next_worker: Callable[[], int] | None = None, limits: StoreLimits | None = None
+    ) -> None:
         """Start with these resources, no worker and no task.
 
         `next_worker` numbers workers. Ids are made of these numbers: no two runtimes of a process may draw the same.
@@ -42,7 +49,10 @@ class Scheduler:
         self.tallies: dict[str, list[int]] = {}  # function name -> number of its tasks in each state, final ones too
         self.references = References()
         self.history = History()
-        self.placement = Placement(total, self._move, self.tasks, next_worker or count(1).__next__)
+        self.memory = Memory(limits or StoreLimits())
+        self.memory.admit(KERNEL)
+        self.placement = Placement(total, self._move, self._reply, self.tasks, next_worker or count(1).__next__)
+        self._objects = ObjectEvents(self.references, self.memory, self.placement.workers)
         self.now = 0.0
         self._out: list[m.Instruction] = []
         self._resolved: list[tuple[ObjectId, ObjectRecord]] = []  # have waiters that must be told
@@ -53,12 +63,10 @@ class Scheduler:
             m.WorkerWaits: self._on_worker_waits,
             m.WaitAbandoned: self._on_wait_abandoned,
             m.AttemptsHandedBack: self._on_handed_back,
-            m.ObjectPut: self._on_put,
-            m.RefsTaken: self._on_refs_taken,
-            m.RefsDropped: self._on_refs_dropped,
             m.WorkerLost: self._on_worker_lost,
             m.WorkerRefused: self._on_worker_refused,
             m.TimerFired: self._on_timer,
+            **dict(self._objects.handlers()),
         }
 
     def handle(self, events: Sequence[m.Event]) -> list[m.Instruction]:
@@ -74,10 +82,33 @@ class Scheduler:
     def _settle(self) -> None:
         while self._resolved:
             self._tell_waiters(*self._resolved.pop())
-        self._out.extend(self.placement.settle(self.now))
+        for instruction in self.placement.settle(self.now):
+            if type(instruction) is m.StartWorker:
+                self.memory.admit(instruction.worker)
+            self._out.append(instruction)
         freed = self.references.take_freed()
         if freed:
+            self.memory.free(freed)
             self._out.append(m.FreeObjects(freed))
+        if self.memory.is_dirty:
+            self._settle_memory()
+
+    def _settle_memory(self) -> None:
+        memory, placement = self.memory, self.placement
+
+        def is_anybody_at_work() -> bool:
+            waiting = {request.process for request in memory.requests}
+            return any(
+                worker.lease is not None and not worker.lease.released and worker.id not in waiting
+                for worker in placement.workers.values()
+            )
+
+        def explain(request: Request) -> str:
+            return why_no_room(request, memory, placement.workers, self.tasks)
+
+        self._out.extend(memory.settle(self.now, is_anybody_at_work=is_anybody_at_work, explain=explain))
+        if memory.wake_at is not None:
+            self._out.extend(placement.set_timer(memory.wake_at))
 
     # ---- handlers: write down the fact
 
@@ -95,7 +126,7 @@ class Scheduler:
         for index in range(spec.num_returns):
             self.references.expect(returned_object(spec.task, index))
         if spec.owner != KERNEL:
-            self._note_worker_refs(spec.owner, [returned_object(spec.task, i) for i in range(spec.num_returns)])
+            self._objects.note_refs_of(spec.owner, [returned_object(spec.task, i) for i in range(spec.num_returns)])
         self.references.pin(spec.pins)
         bad = self._missing_or_bad(task)
         if bad is not None:
@@ -126,10 +157,15 @@ class Scheduler:
         return None
 
     def _on_finished(self, event: m.TaskFinished) -> None:
+        if event.sizes:
+            self.memory.wrote(event.worker, sum(event.sizes))
         task = self._reported(event)
         if task is None:
             return
         self._out.append(m.PublishReport(event.task, event.worker, event.attempt))
+        for index, size in enumerate(event.sizes):
+            if size:
+                self.memory.keep(returned_object(event.task, index), size)
         for index in range(task.spec.num_returns):
             state = ObjectState.FAILED if event.failed and event.failed[index] else ObjectState.READY
             self._resolve(returned_object(event.task, index), state, event.contains[index] if event.contains else ())
@@ -171,7 +207,7 @@ class Scheduler:
                 pending.append(record)
         ask.short = event.count - (len(event.objects) - len(pending))
         if ask.short <= 0 or not pending:
-            self._out.append(m.ReplyToWait(event.worker, event.request))
+            self._out.append(self._reply(ask))
             return
         worker.asks[event.request] = ask
         for record in pending:
@@ -204,39 +240,6 @@ class Scheduler:
                 self._queue(self.tasks[task_id], in_front=True)
         self.placement.settle_line(worker)
 
-    def _on_put(self, event: m.ObjectPut) -> None:
-        if event.object in self.references.objects:
-            return  # said twice
-        self.references.expect(event.object)
-        if event.owner != KERNEL:
-            self._note_worker_refs(event.owner, (event.object,))
-        self.references.resolve(event.object, ObjectState.READY, event.contains)
-
-    def _on_refs_taken(self, event: m.RefsTaken) -> None:
-        if event.holder == KERNEL:
-            for object_id in event.objects:
-                self.references.hold(object_id)
-            return
-        worker = self.placement.workers.get(event.holder)
-        if worker is None:
-            return
-        for object_id in event.objects:
-            if object_id not in worker.refs and self.references.hold(object_id):
-                worker.refs.add(object_id)
-
-    def _on_refs_dropped(self, event: m.RefsDropped) -> None:
-        if event.holder == KERNEL:
-            for object_id in event.objects:
-                self.references.let_go(object_id)
-            return
-        worker = self.placement.workers.get(event.holder)
-        if worker is None:
-            return
-        for object_id in event.objects:
-            if object_id in worker.refs:
-                worker.refs.discard(object_id)
-                self.references.let_go(object_id)
-
     def _on_worker_lost(self, event: m.WorkerLost) -> None:
         worker = self.placement.workers.get(event.worker)
         if worker is None:
@@ -253,8 +256,7 @@ class Scheduler:
                 self._queue(task, in_front=True)
             else:
                 self._lost_attempt(task, event.reason)
-        for object_id in worker.refs:
-            self.references.let_go(object_id)
+        self._objects.forget_worker(worker)
 
     def _on_worker_refused(self, event: m.WorkerRefused) -> None:
         """It costs no attempt: nothing has run. Tasks wait for workers that there are, or for the next try."""
@@ -263,6 +265,7 @@ class Scheduler:
             return
         line = [self.tasks[task] for task in worker.lease.line] if worker.lease is not None else []
         self.placement.lose(worker)
+        self._objects.forget_worker(worker)
         if self.placement.note_refusal(event.at):
             self._out.append(m.WarnUser(_refused(event.reason)))
         if line and self.placement.is_refused_for_good:
@@ -280,7 +283,10 @@ class Scheduler:
 
     def _on_timer(self, event: m.TimerFired) -> None:
         self._out.extend(self.placement.recall_late(event.at))
-        self._out.extend(self.placement.end_surplus(event.at))
+        for order in self.placement.end_surplus(event.at):
+            self.memory.dismiss(order.worker)
+            self._out.append(order)
+        self.memory.is_dirty = True  # somebody may wait for room, and time has passed
 
     # ---- moves and consequences
 
@@ -291,6 +297,11 @@ class Scheduler:
             moves = "; ".join(self.history.of(spec.task))
             msg = f"Task {spec.name} ({spec.task:x}) was moved from {was.name} to {to.name}. Its moves were: {moves}."
             raise IllegalMove(msg)
+        if task.spec.needs and _IS_IN_LINE[was] != _IS_IN_LINE[to]:
+            if _IS_IN_LINE[to]:
+                self.memory.begin_reading(task.spec.needs)
+            else:
+                self.memory.end_reading(task.spec.needs)
         task.tally[was] -= 1
         task.tally[to] += 1
         task.state = to
@@ -349,25 +360,22 @@ class Scheduler:
             return  # answered already: two of its objects came, and were freed, in one batch
         self._forget(ask)
         if not ask.releases:
-            self._out.append(m.ReplyToWait(ask.worker, ask.request))
+            self._out.append(self._reply(ask))
             return
         assert worker.lease is not None  # noqa: S101 - a blocked worker keeps its lease
         self._move(self.tasks[next(iter(worker.lease.line))], TaskState.RESUMING)
         self.placement.want_resume(worker)
+
+    def _reply(self, ask: Ask) -> m.ReplyToWait:
+        worker = self.placement.workers[ask.worker]
+        self._objects.lend(worker, ask.request, ask.objects)
+        return m.ReplyToWait(ask.worker, ask.request)
 
     def _forget(self, ask: Ask) -> None:
         for object_id in ask.objects:
             record = self.references.objects.get(object_id)
             if record is not None and record.waiters is not None:
                 record.waiters.pop(ask, None)
-
-    def _note_worker_refs(self, worker: WorkerId, objects: Sequence[ObjectId]) -> None:
-        record = self.placement.workers.get(worker)
-        if record is not None:
-            record.refs.update(objects)
-        else:  # it is gone already, and with it its refs
-            for object_id in objects:
-                self.references.let_go(object_id)
 
 
 def _refused(reason: str) -> str:
