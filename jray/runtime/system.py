@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
+import fcntl
+import mmap
 import os
 import select
 import signal
@@ -12,6 +15,20 @@ from pathlib import Path
 from typing import Protocol
 
 _PR_SET_PDEATHSIG = 1
+_TMPFS_MAGIC = 0x01021994  # of tmpfs, and of memfds
+_FALLOC_PUNCH_HOLE = 0x02 | 0x01  # with KEEP_SIZE, which it asks for
+_MADV_POPULATE_READ = 22  # Linux 5.14
+_MAP_NORESERVE = 0x4000  # promise no swap for pages that may never exist
+_FAILED = ctypes.c_void_p(-1).value
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - only files without a name are made there
+_ROOM_IN_SHARED_MEMORY = 1 << 30  # less is not meant for data: containers have 64 MB by default
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mmap.restype = ctypes.c_void_p
+_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+_libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+_libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
 
 
 class Descriptor:
@@ -34,25 +51,99 @@ class Descriptor:
 def make_memory(name: str) -> tuple[int, int]:
     """Fresh shared memory that has no name in any file system once this returns.
 
+    A memfd; or a file, where there are none or JRAY_NO_MEMFD=1 is set. Nobody can make it shorter (a memfd), and its
+    mode lets nobody open it again to write: what is left to a process of the same user is to use the owner's own
+    descriptor, or to change the mode first.
+
     Returns:
         A descriptor to write with, and one through which nobody can write, not even by mapping it.
+
+    Raises:
+        OSError: there are no descriptors left, or no directory to make a file in.
     """
-    if hasattr(os, "memfd_create"):
-        writable = os.memfd_create(name, os.MFD_CLOEXEC)
+    if hasattr(os, "memfd_create") and os.environ.get("JRAY_NO_MEMFD", "0") in ("", "0"):
+        writable = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        # Not F_SEAL_FUTURE_WRITE: it would forbid the owner's pwrite, and holes.
+        fcntl.fcntl(writable, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         return writable, _open_to_read(writable, f"/proc/self/fd/{writable}")
-    writable, path = tempfile.mkstemp(prefix=name)  # readable by this user only
+    directory = _directory_for_memory()
+    if hasattr(os, "O_TMPFILE"):
+        with contextlib.suppress(OSError):  # not every file system has files that never had a name
+            writable = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            return writable, _open_to_read(writable, f"/proc/self/fd/{writable}")
+    writable, path = tempfile.mkstemp(prefix=name, dir=directory)
     try:
         return writable, _open_to_read(writable, path)
     finally:
         Path(path).unlink()
 
 
+def _directory_for_memory() -> str:
+    """Where memory is a file: in memory if that is large, else where temporary files are."""
+    with contextlib.suppress(OSError):
+        status = os.statvfs(_SHARED_MEMORY)
+        if status.f_bavail * status.f_frsize >= _ROOM_IN_SHARED_MEMORY and os.access(_SHARED_MEMORY, os.W_OK):
+            return _SHARED_MEMORY
+    return tempfile.gettempdir()
+
+
 def _open_to_read(writable: int, path: str) -> int:
     try:
+        os.fchmod(writable, 0o400)
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         os.close(writable)
         raise
+
+
+def is_in_memory(memory: Descriptor) -> bool:
+    """Whether its pages are memory for good: a page that exists can be written without asking for more."""
+    answer = (ctypes.c_long * 64)()  # struct statfs begins with the type; it is 120 bytes long
+    return _libc.fstatfs(memory.number, answer) == 0 and answer[0] == _TMPFS_MAGIC
+
+
+def map_shared(memory: Descriptor, offset: int, length: int) -> int:
+    """Map a range to write; its address. The range may reach beyond what was ever written.
+
+    Raises:
+        OSError: the system refuses another mapping, or so much address space.
+    """
+    return _map(memory.number, offset, length, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED)
+
+
+def map_private(descriptor: int, offset: int, length: int) -> int:
+    """Map a range copy-on-write; its address.
+
+    Raises:
+        OSError: the system refuses another mapping.
+    """
+    return _map(descriptor, offset, length, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE)
+
+
+def _map(descriptor: int, offset: int, length: int, protection: int, flags: int) -> int:
+    # Python's mmap would keep a descriptor open for each mapping.
+    address: int | None = _libc.mmap(None, length, protection, flags | _MAP_NORESERVE, descriptor, offset)
+    if address is None or address == _FAILED:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return address
+
+
+def unmap(address: int, length: int) -> None:
+    """Undo a mapping."""
+    _libc.munmap(address, length)
+
+
+def populate(address: int, length: int) -> None:
+    """Make the page tables of a range whose pages exist. A hint: where the system can't, each page faults."""
+    _libc.madvise(address, length, _MADV_POPULATE_READ)
+
+
+def punch_hole(memory: Descriptor, offset: int, length: int) -> bool:
+    """Give the pages of a range back to the system; it reads as zeros. False: this file system can't."""
+    while _libc.fallocate(memory.number, _FALLOC_PUNCH_HOLE, offset, length) != 0:
+        if ctypes.get_errno() != errno.EINTR:
+            return False
+    return True
 
 
 class WakeUp:

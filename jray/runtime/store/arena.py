@@ -1,83 +1,22 @@
-"""One process's shared memory: a memfd that only this process writes, and the allocator of its ranges.
+"""One process's shared memory: a file without a name that only this process writes.
 
-The memory has no name, so nothing can be left behind: it goes with the last descriptor and mapping.
+Nothing can be left behind: it goes with the last descriptor and mapping.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from bisect import bisect_left, insort
 from collections.abc import Sequence
 
 from jray.exceptions import ObjectStoreFullError
 from jray.runtime.ids import Block, WorkerId
 from jray.runtime.interrupts import refuse_finalizers, shielded
-from jray.runtime.system import Descriptor
+from jray.runtime.store.allocator import Allocator, Ranges, Span, gaps, whole_pages
+from jray.runtime.store.windows import Windows
+from jray.runtime.system import Descriptor, is_in_memory, punch_hole
 
-PAGE = 4096
 _ALIGNMENT = 64  # of each buffer, for vector instructions and Arrow
-
-
-class Allocator:
-    """Which ranges of an arena are taken. Pure: it touches no memory.
-
-    Best fit; neighbours are joined when freed. Invariant: free ranges never touch or overlap each other.
-    """
-
-    def __init__(self) -> None:
-        """Everything is free; the arena is as long as it needs to be."""
-        self.top = 0  # bytes that were ever handed out
-        self._taken: dict[int, int] = {}  # offset -> length
-        self._free: list[tuple[int, int]] = []  # (length, offset), sorted
-        self._starts: dict[int, int] = {}  # of free ranges: offset -> length
-        self._ends: dict[int, int] = {}  # of free ranges: end -> offset
-
-    @property
-    def taken_bytes(self) -> int:
-        """How much is handed out now."""
-        return sum(self._taken.values())
-
-    def allocate(self, size: int) -> int:
-        """The offset of a fresh range of at least `size` bytes, on a page boundary."""
-        length = max(PAGE, -(-size // PAGE) * PAGE)
-        position = bisect_left(self._free, (length, 0))
-        if position < len(self._free):
-            found, offset = self._free[position]
-            self._remove(offset, found)
-            if found > length:
-                self._add(offset + length, found - length)
-        else:
-            offset = self.top
-            self.top += length
-        self._taken[offset] = length
-        return offset
-
-    def free(self, offset: int) -> None:
-        """Give a range back. Unknown offsets are passed over: they were given back before."""
-        length = self._taken.pop(offset, None)
-        if length is None:
-            return
-        after = self._starts.get(offset + length)
-        if after is not None:
-            self._remove(offset + length, after)
-            length += after
-        before = self._ends.get(offset)
-        if before is not None:
-            found = self._starts[before]
-            self._remove(before, found)
-            offset, length = before, length + found
-        self._add(offset, length)
-
-    def _add(self, offset: int, length: int) -> None:
-        insort(self._free, (length, offset))
-        self._starts[offset] = length
-        self._ends[offset + length] = offset
-
-    def _remove(self, offset: int, length: int) -> None:
-        del self._free[bisect_left(self._free, (length, offset))]
-        del self._starts[offset]
-        del self._ends[offset + length]
 
 
 class Arena:
@@ -88,7 +27,21 @@ class Arena:
         self.owner = owner
         self.memory = Descriptor(descriptor)
         self._allocator = Allocator()
+        # Free ranges whose pages exist. Only these are written through memory: see windows.py.
+        self._recycled = Ranges()
+        # On a disk, a file system may need fresh space even to write over a page: there, everything is pwrite.
+        self._windows = Windows(self.memory) if is_in_memory(self.memory) else None
         self._lock = threading.RLock()
+
+    @property
+    def taken_bytes(self) -> int:
+        """How much is in use now."""
+        return self._allocator.taken_bytes
+
+    @property
+    def resident_free_bytes(self) -> int:
+        """How much memory holds nothing, and waits to be used again."""
+        return self._recycled.total
 
     @shielded  # postponing Ctrl-C for the time of a copy is better than losing the block
     def write(self, buffers: Sequence[memoryview | bytes]) -> Block:
@@ -105,13 +58,14 @@ class Arena:
             length = len(buffer) if isinstance(buffer, bytes) else buffer.nbytes
             spans.append((size, length))
             size = -(-(size + length) // _ALIGNMENT) * _ALIGNMENT
-        with self._lock:
-            offset = self._allocator.allocate(size)
+        offset, pieces = self._allocate(size)
         try:
             for (start, _), buffer in zip(spans, buffers, strict=True):
-                self._write_at(offset + start, memoryview(buffer).cast("B"))
-        except OSError as error:
-            self.free(offset)
+                self._fill(offset + start, memoryview(buffer).cast("B"), pieces)
+        except BaseException as error:
+            self._abandon(offset)
+            if not isinstance(error, OSError):
+                raise
             msg = (
                 f"A value of {size:,} bytes could not be stored. The system refused the memory: {error.strerror}. "
                 "Drop refs and arrays that you no longer need, or work in smaller pieces."
@@ -122,19 +76,72 @@ class Arena:
 
     @shielded
     def free(self, offset: int) -> None:
-        """Take a block back; nobody maps it any more."""
+        """Take a block back; nobody maps it any more. An offset that was given back before changes nothing."""
         with self._lock:
-            self._allocator.free(offset)
+            freed = self._allocator.free(offset)
+            if freed is not None:
+                self._recycled.add(*freed)
 
-    @property
-    def taken_bytes(self) -> int:
-        """How much is in use now."""
+    @shielded
+    def trim(self, keep_bytes: int) -> int:
+        """Give free memory back to the system, the largest ranges first, until `keep_bytes` of it are left.
+
+        Blocks, and what others map, are not touched. About 0.2 s per GB, in which nothing can be stored.
+
+        Returns:
+            How much was given back. Less than asked for on a file system that can't make holes.
+        """
+        given_back = 0
         with self._lock:
-            return self._allocator.taken_bytes
+            while self._recycled.total > keep_bytes:
+                largest = self._recycled.largest()
+                assert largest is not None  # noqa: S101 - for the type checker: the total is not 0
+                start, length = largest
+                length = min(length, whole_pages(self._recycled.total - keep_bytes))
+                if not punch_hole(self.memory, start, length):
+                    break
+                self._forget(start, length)
+                given_back += length
+        return given_back
 
-    def _write_at(self, offset: int, data: memoryview) -> None:
-        # pwrite, not memcpy into a mapping: into fresh pages it is twice as fast (no page fault per 4 KiB).
+    def _allocate(self, size: int) -> tuple[int, list[tuple[Span, bool]]]:
+        """A range, and its pieces in order: whether each is written through memory."""
+        with self._lock:
+            offset, length = self._allocator.allocate(size)
+            recycled = self._recycled.cut(offset, length)
+            pieces = [(gap, False) for gap in gaps(offset, length, recycled)]
+            windows = self._windows
+            pieces += [(piece, windows is not None and windows.prepare(*piece)) for piece in recycled]
+        return offset, sorted(pieces)
+
+    def _fill(self, offset: int, data: memoryview, pieces: list[tuple[Span, bool]]) -> None:
+        for (start, length), is_through_memory in pieces:
+            first = max(offset, start)
+            part = data[first - offset : max(0, start + length - offset)]
+            if not part:
+                continue
+            if is_through_memory:
+                assert self._windows is not None  # noqa: S101 - for the type checker
+                self._windows.write(first, part)
+            else:
+                self._write_fresh(first, part)
+
+    def _write_fresh(self, offset: int, data: memoryview) -> None:
+        # pwrite: into fresh pages it is twice as fast as memory (no fault per page), and a lack of memory is an error.
         while data:
             written = os.pwrite(self.memory.number, data, offset)
             data = data[written:]
             offset += written
+
+    def _abandon(self, offset: int) -> None:
+        """Nobody knows which of its pages exist by now, and memory is scarce: it has none from here on."""
+        with self._lock:
+            freed = self._allocator.free(offset)
+            assert freed is not None  # noqa: S101 - it was allocated
+            punch_hole(self.memory, *freed)
+            self._forget(*freed)
+
+    def _forget(self, start: int, length: int) -> None:
+        self._recycled.cut(start, length)
+        if self._windows is not None:
+            self._windows.forget(start, length)

@@ -6,24 +6,14 @@ them for this process alone. The mapping lives as long as the last array, slice 
 
 from __future__ import annotations
 
-import ctypes
-import mmap
-import os
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from jray.exceptions import ObjectStoreFullError
+from jray.runtime import system
 from jray.runtime.ids import ObjectId
 from jray.runtime.interrupts import shielded
-
-_NORESERVE = 0x4000  # Linux: promise no swap for pages that may never be copied
-_FAILED = ctypes.c_void_p(-1).value
-
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mmap.restype = ctypes.c_void_p
-_libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-_libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 ended: deque[tuple[int, int, ObjectId]] = deque()
 """Mappings whose last user is gone: (address, length, object). Finalizers only append; `unmap_ended` does the rest."""
@@ -87,15 +77,14 @@ def map_private(descriptor: int, offset: int, length: int, object_id: ObjectId) 
     """
     import numpy as np
 
-    protection = mmap.PROT_READ | mmap.PROT_WRITE
-    address = _libc.mmap(None, length, protection, mmap.MAP_PRIVATE | _NORESERVE, descriptor, offset)
-    if address is None or address == _FAILED:
-        why = os.strerror(ctypes.get_errno())
+    try:
+        address = system.map_private(descriptor, offset, length)
+    except OSError as error:
         msg = (
-            f"A value of {length:,} bytes could not be mapped. The system said: {why}. "
+            f"A value of {length:,} bytes could not be mapped. The system said: {error.strerror}. "
             "Drop arrays that you got from jray.get and no longer need, or raise vm.max_map_count."
         )
-        raise ObjectStoreFullError(msg)
+        raise ObjectStoreFullError(msg) from error
     return memoryview(np.asarray(_Mapped(address, length, object_id)).data)
 
 
@@ -106,6 +95,6 @@ def unmap_ended() -> list[ObjectId]:
     while ended:
         address, length, object_id = ended.popleft()
         _live.pop(address, None)
-        _libc.munmap(address, length)
+        system.unmap(address, length)
         objects.append(object_id)
     return objects
