@@ -20,6 +20,7 @@ from jray.runtime import backend
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.pool.zygote import Zygote
 from jray.runtime.system import usable_cpus
+from jray.store_options import StoreOptions
 
 if TYPE_CHECKING:
     from jray.runtime.embedded import EmbeddedBackend
@@ -62,7 +63,14 @@ class RuntimeInfo(Mapping[str, Any]):
         return f"jray runtime with {', '.join(f'{v:g} {k}' for k, v in self._facts['resources'].items())}"
 
 
-_INIT_ARGUMENTS = ("num_cpus", "resources", "ignore_reinit_error")
+_INIT_ARGUMENTS = (
+    "num_cpus",
+    "resources",
+    "object_store_memory",
+    "object_spilling_directory",
+    "object_spilling_limit",
+    "ignore_reinit_error",
+)
 
 
 def init(
@@ -70,6 +78,9 @@ def init(
     *,
     num_cpus: float | None = None,
     resources: Mapping[str, float] | None = None,
+    object_store_memory: int | None = None,
+    object_spilling_directory: str | os.PathLike[str] | None = None,
+    object_spilling_limit: int | None = None,
     ignore_reinit_error: bool = False,
     **others: Any,
 ) -> RuntimeInfo:
@@ -79,6 +90,10 @@ def init(
         address: None or "local": there are no clusters yet.
         num_cpus: CPUs that tasks may hold together; what this process may use (affinity, cgroup) when None.
         resources: custom resources, name -> amount.
+        object_store_memory: bytes of shared memory that objects may take; 30 % of what this process may use (the
+            machine's memory, cgroups) when None. What does not fit is moved to disk, the least recently used first.
+        object_spilling_directory: where that goes, in a file without a name; the temporary directory when None.
+        object_spilling_limit: bytes that it may take there; as much as leaves 5 % of the disk free when None.
         ignore_reinit_error: do nothing when a runtime is running already.
         **others: refused, with a word on those that Ray has.
 
@@ -101,6 +116,7 @@ def init(
         has = ", ".join(_INIT_ARGUMENTS)
         msg = f"jray.init({name}=...) was refused. jray has no such argument; of Ray's it has {has}. {advice}"
         raise TypeError(msg)
+    store = StoreOptions.checked(object_store_memory, object_spilling_directory, object_spilling_limit)
     options = TaskOptions().merged({"num_cpus": 1 if num_cpus is None else num_cpus, "resources": resources or {}})
     with _init_lock:
         if backend.installed() is not None:
@@ -115,7 +131,7 @@ def init(
         zygote = Zygote()  # first: it starts up while we import the engine
         from jray.runtime.embedded import EmbeddedBackend
 
-        runtime = EmbeddedBackend(amounts, zygote)
+        runtime = EmbeddedBackend(amounts, zygote, store)
         backend.install(runtime)
         for callback in _on_init:
             callback(runtime)

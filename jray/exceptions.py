@@ -57,7 +57,11 @@ class ObjectLostError(JrayError):
 
 
 class ObjectStoreFullError(JrayError):
-    """The shared memory that an object needs could not be had."""
+    """The shared memory that an object needs could not be had: the limit, or the system's memory, is used up."""
+
+
+class OutOfDiskError(ObjectStoreFullError):
+    """The store is full, and the disk does not take what could be moved there."""
 
 
 class InternalError(JrayError):

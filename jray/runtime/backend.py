@@ -93,6 +93,9 @@ class Backend(Protocol):
     def release(self, object_id: ObjectId) -> None:
         """One ref less exists."""
 
+    def take_view(self, object_id: ObjectId) -> None:
+        """One view more exists: the object is kept, and stays where it is."""
+
     def future(self, ref: ObjectRef[Any]) -> Future[Any]:
         """The value, when it is there."""
 
@@ -113,7 +116,7 @@ def _keep_views() -> None:
     if _current is not None:
         for object_id in viewed() - _kept_for_forks:
             _kept_for_forks.add(object_id)
-            _current.retain(object_id)
+            _current.take_view(object_id)
 
 
 os.register_at_fork(before=_keep_views)

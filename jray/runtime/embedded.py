@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from jray.exceptions import GetTimeoutError, InternalError
 from jray.runtime.backend import Call, Readiness, ResourceView, Where
+from jray.runtime.core.memory import StoreLimits
 from jray.runtime.core.messages import TaskSpec
 from jray.runtime.core.resources import shape_of
 from jray.runtime.core.views import SchedulerView
 from jray.runtime.engine import Engine, Sink
-from jray.runtime.engine.books import TaskBody, lost_object
+from jray.runtime.engine.books import TaskBody, lost_object, parked_objects
 from jray.runtime.ids import KERNEL, NO_TASK, ObjectId, WorkerId, id_source, returned_object
 from jray.runtime.interrupts import shielded
 from jray.runtime.object_ref import ObjectRef
@@ -22,8 +24,11 @@ from jray.runtime.pool.worker_pool import WorkerPool
 from jray.runtime.pool.zygote import Zygote
 from jray.runtime.serde.code import pack_code
 from jray.runtime.serde.values import Packed, pack
-from jray.runtime.store.objects import Reader, store
+from jray.runtime.store.allowance import Room
+from jray.runtime.store.objects import Reader, StoredValue, store
+from jray.runtime.system import usable_memory
 from jray.runtime.wire import Parcel
+from jray.store_options import STORE_SHARE, StoreOptions
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -36,15 +41,19 @@ class EmbeddedBackend:
 
     name = "jray"
 
-    def __init__(self, resources: Mapping[str, float], zygote: Zygote) -> None:
+    def __init__(self, resources: Mapping[str, float], zygote: Zygote, store: StoreOptions) -> None:
         """Start with these resources ("CPU" among them); `zygote` is ours from now on."""
-        self._engine = Engine(shape_of(resources), WorkerPool(zygote))
-        self._reader = Reader(self._engine.memory_of, self)
+        memory = int(usable_memory() * STORE_SHARE) if store.memory is None else store.memory
+        processes = math.ceil(resources["CPU"]) + 1
+        limits = StoreLimits.of(memory, store.spilling_limit, processes)
+        self._engine = Engine(shape_of(resources), WorkerPool(zygote), limits, store.spilling_directory)
+        self._reader = Reader(self._engine.memory_of, self._engine.inbox)
         self._futures: queue.SimpleQueue[tuple[ObjectRef[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._futures_thread: threading.Thread | None = None
         self.current_origin: Callable[[], int] = lambda: 0  # which cell submits; the kernel's rooms set it
-        self.retain = self._engine.retain
-        self.release = self._engine.release
+        self.retain = self._engine.inbox.retain
+        self.release = self._engine.inbox.release
+        self.take_view = self._engine.inbox.take_view
         self._engine.guard.ensure_installed()
 
     # ---- tasks and values
@@ -55,17 +64,23 @@ class EmbeddedBackend:
         code = pack_code(call.function, f"Function {call.name}")
         payload = pack((call.args, call.kwargs), f"An argument of {call.name}") if call.args or call.kwargs else None
         needs = tuple(a._id for a in (*call.args, *call.kwargs.values()) if type(a) is ObjectRef)  # noqa: SLF001
-        return self._submit(call, code, payload, needs)
+        code_room = self._engine.claim(code)
+        payload_room = self._engine.claim(payload) if payload is not None else None
+        return self._submit(call, (code, code_room), (payload, payload_room), needs)
 
     @shielded
     def _submit(
-        self, call: Call, code: Packed, payload: Packed | None, needs: tuple[ObjectId, ...]
+        self,
+        call: Call,
+        code: tuple[Packed, Room | None],
+        payload: tuple[Packed | None, Room | None],
+        needs: tuple[ObjectId, ...],
     ) -> list[ObjectRef[Any]]:
         task = _next_id()
         options = call.options
-        code_parcel, code_pins = self._park(code)
+        code_parcel, code_pins = self._park(*code)
         try:
-            payload_parcel, payload_pins = self._park(payload) if payload is not None else (b"", ())
+            payload_parcel, payload_pins = self._park(*payload)
         except BaseException:  # no memory for the second: let go of the first
             self._unpark(code_parcel)
             raise
@@ -77,7 +92,7 @@ class EmbeddedBackend:
             call.name,
             call.key,
             call.shape,
-            needs,
+            needs + parked_objects(code_parcel, payload_parcel),
             code_pins + payload_pins,
             options.num_returns,
             options.max_retries,
@@ -90,9 +105,11 @@ class EmbeddedBackend:
         self._unpark(payload_parcel)
         return [ObjectRef(returned_object(task, index), self) for index in range(options.num_returns)]
 
-    def _park(self, packed: Packed) -> tuple[Parcel, tuple[ObjectId, ...]]:
+    def _park(self, packed: Packed | None, room: Room | None) -> tuple[Parcel, tuple[ObjectId, ...]]:
         """Code or arguments as they travel, and what they pin: small ones themselves, large ones as an object."""
-        stored = store(packed, self._engine.books.own_arena)
+        if packed is None:
+            return b"", ()
+        stored = store(packed, self._engine.books.own_arena, room)
         if stored.block is None:
             return stored.head or b"", packed.refs
         object_id = ObjectId(_next_id())
@@ -101,17 +118,18 @@ class EmbeddedBackend:
 
     def _unpark(self, parcel: Parcel) -> None:
         if not isinstance(parcel, bytes):
-            self._engine.release(ObjectId(parcel))
+            self.release(ObjectId(parcel))
 
     def put(self, value: object) -> ObjectRef[Any]:
         """As in Backend."""
         self._engine.guard.ensure_installed()
-        return self._put(pack(value, "The value given to put"))
+        packed = pack(value, "The value given to put")
+        return self._put(packed, self._engine.claim(packed))
 
     @shielded
-    def _put(self, packed: Packed) -> ObjectRef[Any]:
+    def _put(self, packed: Packed, room: Room | None) -> ObjectRef[Any]:
         object_id = ObjectId(_next_id())
-        self._engine.put(object_id, store(packed, self._engine.books.own_arena), packed.refs)
+        self._engine.put(object_id, store(packed, self._engine.books.own_arena, room), packed.refs)
         return ObjectRef(object_id, self)
 
     def fetch(self, refs: Sequence[ObjectRef[Any]], deadline: float | None) -> list[Any]:
@@ -124,7 +142,27 @@ class EmbeddedBackend:
             if stored is not None and stored.failed:
                 self._reader.read(object_id, stored)  # raises
         self._complain_if_missing(objects)
-        return [self._reader.read(ref._id, values.get(ref._id) or lost_object(ref._id)) for ref in refs]  # noqa: SLF001
+        return [self._read(ref._id) for ref in refs]  # noqa: SLF001
+
+    def _read(self, object_id: ObjectId) -> Any:
+        values = self._engine.books.values
+        stored = values.get(object_id) or lost_object(object_id)
+        if stored.block is None:
+            return self._reader.read(object_id, stored)
+        return self._reader.load(object_id, *self._view(object_id))
+
+    @shielded
+    def _view(self, object_id: ObjectId) -> tuple[StoredValue, memoryview[Any] | None]:
+        """Where it is, and a view of it there: see Books.move_to_disk."""
+        books = self._engine.books
+        books.looking.append(None)
+        try:
+            stored = books.values.get(object_id) or lost_object(object_id)
+            return stored, self._reader.view(object_id, stored)
+        finally:
+            books.looking.pop()
+            if books.has_retired:
+                self._engine.wake()
 
     def wait(self, refs: Sequence[ObjectRef[Any]], count: int, deadline: float | None) -> Readiness:
         """As in Backend."""

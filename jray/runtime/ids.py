@@ -18,6 +18,7 @@ ObjectId = NewType("ObjectId", int)
 WorkerId = NewType("WorkerId", int)
 
 KERNEL = WorkerId(0)  # the process that owns the engine; workers count from 1
+DISK = WorkerId(-1)  # in place of an arena's owner: the file of spilled objects
 NO_TASK = TaskId(0)  # "submitted by nobody's task": the user's own cell or script
 
 _INDEX_BITS = 16
@@ -48,13 +49,22 @@ def to_hex(number: int) -> str:
     return f"{number:0{_HEX_DIGITS}x}"
 
 
-class Block(NamedTuple):
-    """Where an object's bytes lie: a range of one process's arena. Immutable once sealed."""
+PAGE = 4096  # blocks begin and end at multiples of this
 
-    arena: WorkerId  # whose arena
+
+class Block(NamedTuple):
+    """Where an object's bytes lie: a range of one process's arena, or of the disk. Immutable once sealed."""
+
+    arena: WorkerId  # whose arena; DISK
     offset: int  # bytes from its start; a multiple of the page size
     size: int  # bytes from the first to the end of the last span
     spans: tuple[tuple[int, int], ...]  # (start, length) of each buffer, relative to `offset`
+    checksum: int = 0  # CRC-32 of the bytes, for those on disk
+
+    @property
+    def length(self) -> int:
+        """The bytes that it takes: whole pages."""
+        return max(PAGE, -(-self.size // PAGE) * PAGE)
 
 
 UNIT = 10_000  # resources are counted in 1/10 000, the precision that Ray promises

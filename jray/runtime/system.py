@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -66,7 +67,18 @@ def make_memory(name: str) -> tuple[int, int]:
         # Not F_SEAL_FUTURE_WRITE: it would forbid the owner's pwrite, and holes.
         fcntl.fcntl(writable, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL)
         return writable, _open_to_read(writable, f"/proc/self/fd/{writable}")
-    directory = _directory_for_memory()
+    return make_file(Path(_directory_for_memory()), name)
+
+
+def make_file(directory: Path, name: str) -> tuple[int, int]:
+    """A file in this directory that has no name there once this returns.
+
+    Returns:
+        A descriptor to write with, and one to read with.
+
+    Raises:
+        OSError: it can't be made.
+    """
     if hasattr(os, "O_TMPFILE"):
         with contextlib.suppress(OSError):  # not every file system has files that never had a name
             writable = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -94,6 +106,30 @@ def _open_to_read(writable: int, path: str) -> int:
     except OSError:
         os.close(writable)
         raise
+
+
+def reopened_to_write(memory: Descriptor) -> Descriptor:
+    """A descriptor to write with, of a file of ours that we have only one to read of."""
+    os.fchmod(memory.number, 0o600)
+    try:
+        return Descriptor(os.open(f"/proc/self/fd/{memory.number}", os.O_RDWR | os.O_CLOEXEC))
+    finally:
+        os.fchmod(memory.number, 0o400)
+
+
+def directory_on_disk() -> Path:
+    """Where large temporary files belong: on a disk, and not in memory.
+
+    Raises:
+        OSError: no such directory is known.
+    """
+    for candidate in (Path(tempfile.gettempdir()), Path("/var/tmp"), Path.cwd()):  # noqa: S108 - files without a name
+        if candidate.is_dir() and os.access(candidate, os.W_OK):
+            directory = Descriptor(os.open(candidate, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            if not is_in_memory(directory):
+                return candidate
+    msg = "no directory for temporary files is on a disk; name one: jray.init(object_spilling_directory=...)"
+    raise OSError(msg)
 
 
 def is_in_memory(memory: Descriptor) -> bool:
@@ -225,10 +261,38 @@ def die_with_parent() -> None:
 
 
 def usable_cpus() -> int:
-    """CPUs that this process may use: its affinity, and what its cgroup allows (rounded up)."""
+    """CPUs that this process may use: its affinity, and what its cgroups allow (rounded up)."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):  # no cgroup v2 here
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
+    for text in _cgroup_settings("cpu.max"):
+        quota, period = text.split()
         if quota != "max":
             allowed = min(allowed, max(1, -(-int(quota) // int(period))))
     return allowed
+
+
+def usable_memory() -> int:
+    """Bytes of memory that this process may use: the machine's, and what its cgroups allow."""
+    usable = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for text in (*_cgroup_settings("memory.max"), *_cgroup_settings("memory.limit_in_bytes", "memory")):
+        if text != "max":
+            usable = min(usable, int(text))
+    return usable
+
+
+def _cgroup_settings(name: str, controller: str = "") -> Iterator[str]:
+    """A setting of this process's cgroup and of all above it; of version 1, if a controller is named."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controller not in controllers.split(","):
+            continue
+        root = Path("/sys/fs/cgroup", controller)
+        group = root / path.lstrip("/")  # in a container it may be a path of outside: then only the root is there
+        for level in (group, *group.parents):
+            with contextlib.suppress(OSError, ValueError):
+                yield Path(level, name).read_text(encoding="ascii").strip()
+            if level == root:
+                break

@@ -64,6 +64,20 @@ class Freed:
     offsets: tuple[int, ...]
 
 
+@message
+class Allowed:
+    """The worker may write so many bytes more into its arena without asking."""
+
+    size: int
+
+
+@message
+class KeepWarm:
+    """Of the free pages of its arena the worker keeps at most so many bytes."""
+
+    size: int
+
+
 # ---- to a worker, on its control lane (read by a thread of its own, also while user code runs) --------------------
 
 
@@ -109,6 +123,15 @@ class ResourcesTold:
     request: int
     total: dict[str, float]
     available: dict[str, float]
+
+
+@message
+class RoomTold:
+    """The answer to AskRoom: granted, if there is no text."""
+
+    request: int
+    is_for_disk: bool  # things could be moved to disk if that took them
+    text: str
 
 
 @message
@@ -204,6 +227,35 @@ class Dropped:
 
 
 @message
+class Viewed:
+    """The worker maps these objects now."""
+
+    objects: tuple[ObjectId, ...]
+
+
+@message
+class Unviewed:
+    """It has no view of them any more."""
+
+    objects: tuple[ObjectId, ...]
+
+
+@message
+class ReplyRead:
+    """What the worker wants of a reply is mapped, and that was told."""
+
+    request: int
+
+
+@message
+class AskRoom:
+    """A thread wants to write more than the worker is allowed. Answered on the control lane."""
+
+    request: int
+    size: int
+
+
+@message
 class Output:
     """Text that a task wrote."""
 
@@ -227,12 +279,15 @@ _KINDS: tuple[type, ...] = (
     Run,
     Reply,
     Freed,
+    Allowed,
+    KeepWarm,
     ArenaShown,
     ArenaGone,
     Recall,
     ReplyPart,
     ReplyEnd,
     ResourcesTold,
+    RoomTold,
     Piece,
     Done,
     Submit,
@@ -242,6 +297,10 @@ _KINDS: tuple[type, ...] = (
     HandBack,
     Taken,
     Dropped,
+    Viewed,
+    Unviewed,
+    ReplyRead,
+    AskRoom,
     Output,
     AskResources,
 )

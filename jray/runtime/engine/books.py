@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 from jray.exceptions import ObjectLostError, WorkerCrashedError
 from jray.runtime import wire
-from jray.runtime.ids import KERNEL, ObjectId, Shape, TaskId, WorkerId, returned_object, to_hex
+from jray.runtime.ids import DISK, KERNEL, Block, ObjectId, Shape, TaskId, WorkerId, returned_object, to_hex
 from jray.runtime.serde.errors import pack_own_error
 from jray.runtime.store.arena import Arena
+from jray.runtime.store.mapping import viewed
 from jray.runtime.store.objects import StoredValue
+from jray.runtime.store.spill import SpillFile
 from jray.runtime.system import Descriptor, make_memory
 
 
@@ -29,6 +31,11 @@ class TaskBody(NamedTuple):
     origin: int
 
 
+def parked_objects(*parcels: wire.Parcel) -> tuple[ObjectId, ...]:
+    """Those of code and arguments that are too large for a message: a task needs them like its arguments."""
+    return tuple(ObjectId(parcel) for parcel in parcels if isinstance(parcel, int))
+
+
 ReportKey = tuple[WorkerId, TaskId, int]
 
 
@@ -39,12 +46,16 @@ class Books:
         """Nothing is stored."""
         self.values: dict[ObjectId, StoredValue] = {}
         self.bodies: dict[TaskId, TaskBody] = {}
+        self.copies: dict[ObjectId, StoredValue] = {}  # on disk, of values that may be in memory as well
         self.staged: dict[ReportKey, tuple[StoredValue, ...]] = {}
         self.asks: dict[tuple[WorkerId, int], wire.Wait] = {}
         self.blocks_in: dict[WorkerId, int] = {}  # how many blocks of an arena are in use
         self.bytes_in_blocks = 0
-        self.freed_offsets: dict[WorkerId, list[int]] = {}  # to be told to the arenas' workers
-        self._arena: Arena | None = None  # the kernel's own
+        self.freed: dict[WorkerId, list[Block]] = {}  # to be told to the arenas' workers
+        self.looking: list[None] = []  # one for each thread that looks up where a value is, and maps it
+        self._retired: list[tuple[ObjectId, StoredValue]] = []  # moved away from; somebody may still map it
+        self.arena: Arena | None = None  # the kernel's own, if it was used
+        self.spill_file: SpillFile | None = None  # likewise
         self._making = threading.Lock()
         self._is_closed = False
         self.read_end: Descriptor  # of the kernel's own arena; others keep it alive after the end
@@ -56,7 +67,7 @@ class Books:
         Raises:
             ObjectLostError: the runtime was shut down by another thread.
         """
-        if self._arena is None:
+        if self.arena is None:
             with self._making:  # two arenas would both be called the kernel's
                 if self._is_closed:
                     msg = (
@@ -64,16 +75,23 @@ class Books:
                         "the next use starts it."
                     )
                     raise ObjectLostError(msg)
-                if self._arena is None:
+                if self.arena is None:
                     memory, read_end = make_memory("jray-kernel")
                     self.read_end = Descriptor(read_end)
-                    self._arena = Arena(KERNEL, memory)
-        return self._arena
+                    self.arena = Arena(KERNEL, memory)
+        return self.arena
+
+    def memory_of(self, arena: WorkerId) -> Descriptor:
+        """What the kernel's own arena, or the file of spilled objects, can be read through."""
+        if arena == KERNEL:
+            return self.read_end
+        assert self.spill_file is not None  # noqa: S101 - something lies in it
+        return self.spill_file.read_end
 
     # ---- values
 
     def count_block(self, stored: StoredValue) -> None:
-        """A block has come into use."""
+        """A block of shared memory has come into use."""
         if stored.block is not None:
             arena = stored.block.arena
             self.blocks_in[arena] = self.blocks_in.get(arena, 0) + 1
@@ -84,19 +102,75 @@ class Books:
         block = stored.block
         if block is None:
             return
+        if block.arena == DISK:
+            assert self.spill_file is not None  # noqa: S101 - the block lies in it
+            self.spill_file.free(block)
+            return
         self.blocks_in[block.arena] -= 1
         self.bytes_in_blocks -= block.size
         if block.arena == KERNEL:
             self.own_arena().free(block.offset)
         else:
-            self.freed_offsets.setdefault(block.arena, []).append(block.offset)
+            self.freed.setdefault(block.arena, []).append(block)
 
     def free(self, objects: Iterable[ObjectId]) -> None:
         """The scheduler says that nobody can ask for these any more."""
         for object_id in objects:
             stored = self.values.pop(object_id, None)
-            if stored is not None:
+            if stored is None:
+                continue
+            self.discard(stored)
+            copy = self.copies.pop(object_id, None)
+            if copy is not None and copy is not stored:
+                self.discard(copy)
+
+    def note_copy(self, object_id: ObjectId, copy: StoredValue) -> None:
+        """The object is on disk as well, if it is still wanted."""
+        if object_id in self.values:
+            self.copies[object_id] = copy
+        else:
+            self.discard(copy)
+
+    def move_to_disk(self, object_id: ObjectId) -> None:
+        """From now on the copy is the value.
+
+        A thread of this process may have looked up the old place, and not mapped it yet. No lock keeps it out, since it
+        might run a finalizer there that waits for us. Instead (1) the value is replaced; (2) its old block is given
+        back when nobody is looking, which a thread says before it looks, and nobody has mapped it.
+        """
+        self._retired.append((object_id, self.values[object_id]))
+        self.values[object_id] = self.copies[object_id]
+
+    def give_back_retired(self) -> None:
+        """Give the blocks back that values were moved away from, if that is safe by now."""
+        if not self._retired or self.looking:
+            return
+        mapped = viewed()
+        retired, self._retired = self._retired, []
+        for object_id, stored in retired:
+            if object_id in mapped:
+                self._retired.append((object_id, stored))
+            else:
                 self.discard(stored)
+
+    @property
+    def has_retired(self) -> bool:
+        """Whether somebody should call `give_back_retired` when it has done looking."""
+        return bool(self._retired)
+
+    def move_to_memory(self, object_id: ObjectId, stored: StoredValue) -> None:
+        """It was read back, if it is still wanted; the copy on disk stays for the next time."""
+        self.count_block(stored)
+        if object_id in self.values:
+            self.values[object_id] = stored
+        else:
+            self.discard(stored)
+
+    def blocks_of(self, arena: WorkerId) -> list[Block]:
+        """All that is in use of an arena, in order."""
+        values = (*self.values.values(), *(stored for staged in self.staged.values() for stored in staged))
+        blocks = {stored.block for stored in values if stored.block is not None and stored.block.arena == arena}
+        return sorted(blocks, key=lambda block: block.offset)
 
     def stage(self, key: ReportKey, results: tuple[StoredValue, ...]) -> None:
         """A worker reports; the scheduler has yet to say whether the report counts."""
@@ -181,10 +255,11 @@ class Books:
     def close(self) -> None:
         """Forget everything. Views that are still in use stay valid."""
         self.values.clear()
+        self.copies.clear()
         self.bodies.clear()
         with self._making:
             self._is_closed = True
-            self._arena = None  # who is writing into it has it still
+            self.arena = None  # who is writing into it has it still
 
 
 def lost_object(object_id: ObjectId) -> StoredValue:

@@ -11,34 +11,39 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import count
+from pathlib import Path
 from typing import Any
 
-from jray.exceptions import InternalError
+from jray.exceptions import InternalError, ObjectLostError
 from jray.runtime import wire
 from jray.runtime.backend import ResourceView
 from jray.runtime.core import messages as m
+from jray.runtime.core.memory import StoreLimits
 from jray.runtime.core.resources import cpus_in
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.core.views import SchedulerView, amounts_of, explain, view_of
 from jray.runtime.engine.books import Books, TaskBody
 from jray.runtime.engine.hearing import Heard
+from jray.runtime.engine.inbox import DRIVE_EVERY, Inbox
 from jray.runtime.engine.listener import Listener
+from jray.runtime.engine.mover import Copied, Mover
 from jray.runtime.engine.performer import Performer
+from jray.runtime.engine.room import RoomDesk
 from jray.runtime.engine.sink import ConsoleSink, Sink
+from jray.runtime.engine.storekeeper import Storekeeper
 from jray.runtime.ids import KERNEL, ObjectId, Shape, WorkerId, task_of
 from jray.runtime.interrupts import InterruptGuard, refuse_finalizers, shielded
 from jray.runtime.pool.worker_pool import WorkerPool
-from jray.runtime.store.mapping import leave_to_owner, take_over, unmap_ended
-from jray.runtime.store.objects import StoredValue
+from jray.runtime.serde.values import Packed
+from jray.runtime.store.allowance import Room
+from jray.runtime.store.mapping import leave_to_owner, take_over
+from jray.runtime.store.objects import StoredValue, room_for
 from jray.runtime.system import Descriptor
 from jray.runtime.waiters import Delivery, Waiters
 
 logger = logging.getLogger("jray")
-
-_DRIVE_EVERY = 64  # submissions that can't start anything now are handled in batches of this size
 
 _next_worker = count(1).__next__  # of the process: references of an earlier runtime never meet their likes
 
@@ -46,28 +51,38 @@ _next_worker = count(1).__next__  # of the process: references of an earlier run
 class Engine:
     """Runs the scheduler for this process. Use it through EmbeddedBackend."""
 
-    def __init__(self, total: Shape, pool: WorkerPool) -> None:
+    def __init__(self, total: Shape, pool: WorkerPool, limits: StoreLimits, spill_directory: Path | None) -> None:
         """Start the IO thread."""
         self.sink: Sink = ConsoleSink()
         self.books = Books()
-        self.scheduler = Scheduler(total, _next_worker)
+        self.scheduler = Scheduler(total, _next_worker, limits)
         self.is_closed = False
         self._is_down = False  # closed, and all of it is gone
         self.error: InternalError | None = None  # what broke it, if anything did
         self._lock = threading.RLock()  # only to notice a finalizer that comes back: see refuse_finalizers
-        self._inbox: deque[m.Event] = deque()
-        self._dropped: deque[ObjectId] = deque()  # finalizers of refs append here
         self._waiters = Waiters()
         self._after: list[Callable[[], None]] = []  # to be called when the lock is free again
         self._pool = pool
         self._listener = Listener(self._pool, self.books)
+        self.wake = self._listener.wake  # makes the IO thread look into the inbox
         self.guard = InterruptGuard(self._listener.wake)
+        self.inbox = Inbox(self.books, self._listener.wake)
+        self._mover = Mover(spill_directory, self.books, self._note_copied)
+        self._desk = RoomDesk(
+            self.inbox,
+            limits.standing,
+            drive=self.drive,
+            refuse_to_wait=self._refuse_to_wait,
+            why_closed=self._why_closed,
+        )
+        self._keeper = Storekeeper(self.books, pool, self._mover, self._desk, limits)
         self._performer = Performer(
             self.scheduler,
             self.books,
             self._pool,
             self._listener,
             self._waiters,
+            self._keeper,
             self._after,
             self._warn,
         )
@@ -81,11 +96,11 @@ class Engine:
     def submit(self, spec: m.TaskSpec, body: TaskBody) -> None:
         """A task of this process."""
         self.books.bodies[spec.task] = body
-        self._inbox.append(m.TaskSubmitted(time.monotonic(), spec))
+        self.inbox.post(m.TaskSubmitted(time.monotonic(), spec))
         placement = self.scheduler.placement  # read without the lock: a wrong guess costs a little time, no more
         can_start = placement.has_free_cpus or not cpus_in(spec.shape)
         is_news = spec.shape not in placement.queues  # perhaps a request that can never be met: the user should hear
-        if can_start or is_news or len(self._inbox) % _DRIVE_EVERY == 0:
+        if can_start or is_news or len(self.inbox) % DRIVE_EVERY == 0:
             self.drive()
 
     @shielded
@@ -94,22 +109,34 @@ class Engine:
         self.books.values[object_id] = stored
         if stored.block is not None:
             self.books.uncounted.append(stored)
-        self._inbox.append(m.ObjectPut(time.monotonic(), object_id, KERNEL, contains))
-        if stored.block is not None or len(self._inbox) % _DRIVE_EVERY == 0:
+        self.inbox.post(m.ObjectPut(time.monotonic(), object_id, KERNEL, contains, stored.shared_bytes))
+        if stored.block is not None or len(self.inbox) % DRIVE_EVERY == 0:
             self.drive()
 
-    def retain(self, object_id: ObjectId) -> None:
-        """One ref more in this process."""
-        self._inbox.append(m.RefsTaken(time.monotonic(), KERNEL, (object_id,)))
-        if len(self._inbox) % _DRIVE_EVERY == 0:
-            self._listener.wake()  # a loop of `get` alone must not fill it for ever
+    def claim(self, packed: Packed) -> Room | None:
+        """Permission to store a value of this process; None when it travels in messages. Waits while the store is full.
 
-    def release(self, object_id: ObjectId) -> None:
-        """One ref less. Runs in finalizers: only appends, and wakes the IO thread when much memory can be freed."""
-        self._dropped.append(object_id)
-        stored = self.books.values.get(object_id)
-        if (stored is not None and stored.block is not None) or len(self._dropped) % _DRIVE_EVERY == 0:
-            self._listener.wake()
+        Raises:
+            ObjectStoreFullError: there is no room, and there will be none.
+            RuntimeError: the thread that would bring the answer must not wait for it.
+        """
+        return room_for(packed, self._desk.allowance)
+
+    def _note_copied(self, copied: Copied) -> None:
+        self.inbox.note_copied(copied)
+        self.drive()
+
+    def _why_closed(self) -> Exception | None:
+        return self.error or (_closed() if self.is_closed else None)
+
+    def _refuse_to_wait(self) -> None:
+        refuse_finalizers(self._lock)
+        if threading.current_thread() is self._thread:
+            msg = (
+                "jray was asked to wait by the thread that brings results: by a finalizer, or by what shows output. "
+                "That thread would wait for itself. Call jray somewhere else."
+            )
+            raise RuntimeError(msg)
 
     @shielded
     def begin_wait(self, objects: Sequence[ObjectId], count: int, *, until_failure: bool) -> Delivery | None:
@@ -118,12 +145,7 @@ class Engine:
         Raises:
             RuntimeError: the thread that would bring them must not wait for them.
         """
-        if threading.current_thread() is self._thread:
-            msg = (
-                "jray was asked to wait by the thread that brings results: by a finalizer, or by what shows output. "
-                "That thread would wait for itself. Call jray somewhere else."
-            )
-            raise RuntimeError(msg)
+        self._refuse_to_wait()
         with self._locked():
             values = self.books.values
             missing = [object_id for object_id in objects if object_id not in values]
@@ -155,9 +177,14 @@ class Engine:
         """What an arena can be read through.
 
         Raises:
-            KeyError: the runtime was shut down.
+            ObjectLostError: the runtime was shut down by another thread.
         """
-        return self.books.read_end if arena == KERNEL else self._pool.arenas[arena]
+        memory = self._pool.arenas.get(arena)
+        if memory is not None:
+            return memory
+        if self.is_closed:
+            raise _closed()
+        return self.books.memory_of(arena)
 
     @shielded
     def view(self) -> SchedulerView:
@@ -190,7 +217,7 @@ class Engine:
     @shielded
     def drive(self) -> None:
         """Handle what is in the inbox, unless somebody else is at it."""
-        while (self._inbox or self._dropped) and not self._lock._is_owned():  # type: ignore[attr-defined] # noqa: SLF001
+        while self.inbox and not self._lock._is_owned():  # type: ignore[attr-defined] # noqa: SLF001
             if not self._lock.acquire(blocking=False):
                 return
             try:
@@ -214,17 +241,11 @@ class Engine:
     def _handle(self, events: list[m.Event]) -> None:
         """Give the scheduler all that is known, and perform what it decides."""
         if self.error is not None or self.is_closed:
-            self._inbox.clear()
-            self._dropped.clear()
+            self.inbox.clear()
             return
         while self.books.uncounted:
             self.books.count_block(self.books.uncounted.popleft())
-        # What is gone first: a ref or view that has ended by now was counted by something in the inbox.
-        gone = [*unmap_ended(), *(self._dropped.popleft() for _ in range(len(self._dropped)))]
-        while self._inbox:
-            events.append(self._inbox.popleft())
-        if gone:
-            events.append(m.RefsDropped(time.monotonic(), KERNEL, tuple(gone)))
+        self.inbox.take_all(events, self._keeper.take_in)
         if not events:
             return
         try:
@@ -233,8 +254,13 @@ class Engine:
             self._break(error)
         if self.books.staged:
             self.books.discard_stale()
-        if self.books.freed_offsets:
+        self.books.give_back_retired()
+        if self.books.freed:
             self._performer.tell_freed()
+        for event in events:
+            if type(event) is m.RoomAbandoned:
+                self._desk.forget(event.request)
+        self._keeper.trim()
 
     def _break(self, error: BaseException) -> None:
         logger.critical("jray's engine broke.", exc_info=error)
@@ -243,6 +269,7 @@ class Engine:
             "This is a bug in jray; the log has the traceback. Save your work, call jray.shutdown(), then jray.init()."
         )
         self._after += self._waiters.release_all()
+        self._desk.refuse_all(self.error)
 
     def _current_task(self, worker: WorkerId) -> tuple[int, str, int]:
         """(id, name, origin) of what a worker runs now: for output that came through a pipe."""
@@ -325,6 +352,7 @@ class Engine:
         with self._lock:
             self.is_closed = True
             self._after += self._waiters.release_all()
+            self._desk.refuse_all(_closed())
         self._listener.wake()
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -337,6 +365,7 @@ class Engine:
         if self._is_down:
             return
         self._listener.close()
+        self._mover.close()
         self._pool.close()
         self.books.close()
         take_over()
@@ -351,3 +380,10 @@ class Engine:
             self._listener.close()
             self._pool.forget()
             self.guard.uninstall()
+
+
+def _closed() -> ObjectLostError:
+    return ObjectLostError(
+        "jray was shut down by another thread in the middle of this call. What it would have read or stored is gone. "
+        "Call jray again: the next use starts it."
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 from jray.runtime import wire
 from jray.runtime.core import messages as m
-from jray.runtime.engine.books import Books, ReportKey, TaskBody
+from jray.runtime.engine.books import Books, ReportKey, TaskBody, parked_objects
 from jray.runtime.engine.sink import OutputText
 from jray.runtime.ids import TaskId
 from jray.runtime.pool.worker_pool import Handle
@@ -46,6 +46,10 @@ class Interpreter:
             wire.HandBack: _hand_back,
             wire.Taken: _taken,
             wire.Dropped: _dropped,
+            wire.Viewed: _viewed,
+            wire.Unviewed: _unviewed,
+            wire.ReplyRead: _reply_read,
+            wire.AskRoom: _ask_room,
             wire.Output: _output,
             wire.AskResources: _ask_resources,
         }
@@ -64,15 +68,25 @@ class Interpreter:
             reader(heard, handle, at, received)
 
     def _done(self, heard: Heard, handle: Handle, at: float, done: wire.Done) -> None:
-        results = tuple(StoredValue.from_wire(result) for result in done.results)
+        results = tuple(_own_value(handle, result) for result in done.results)
         worker, task, attempt = handle.worker, done.task, done.attempt
         heard.reports.append(((worker, task, attempt), results))
         if done.raised:
             heard.events.append(m.TaskFailed(at, worker, task, attempt, done.took_s))
         else:
             failed = tuple(stored.failed for stored in results)
+            sizes = tuple(stored.shared_bytes for stored in results)
             heard.events.append(
-                m.TaskFinished(at, worker, task, attempt, done.took_s, failed if any(failed) else (), done.contains)
+                m.TaskFinished(
+                    at,
+                    worker,
+                    task,
+                    attempt,
+                    done.took_s,
+                    failed if any(failed) else (),
+                    done.contains,
+                    sizes if any(sizes) else (),
+                )
             )
 
     def _submit(self, heard: Heard, handle: Handle, at: float, sent: wire.Submit) -> None:
@@ -84,7 +98,7 @@ class Interpreter:
             sent.name,
             sent.function,
             sent.shape,
-            sent.needs,
+            sent.needs + parked_objects(sent.code, sent.payload),
             sent.pins,
             sent.num_returns,
             sent.max_retries,
@@ -95,10 +109,10 @@ class Interpreter:
         heard.events.append(m.TaskSubmitted(at, spec))
 
     def _put(self, heard: Heard, handle: Handle, at: float, put: wire.Put) -> None:
-        stored = StoredValue.from_wire(put.value)
+        stored = _own_value(handle, put.value)
         self._books.count_block(stored)
         self._books.values[put.object] = stored
-        heard.events.append(m.ObjectPut(at, put.object, handle.worker, put.contains))
+        heard.events.append(m.ObjectPut(at, put.object, handle.worker, put.contains, stored.shared_bytes))
 
     def _wait(self, heard: Heard, handle: Handle, at: float, wait: wire.Wait) -> None:
         self._books.asks[handle.worker, wait.request] = wait
@@ -117,6 +131,19 @@ class Interpreter:
         )
 
 
+def _own_value(handle: Handle, wired: wire.Wire) -> StoredValue:
+    """What a worker has stored.
+
+    Raises:
+        ProtocolError: it lies in memory that is not the worker's.
+    """
+    stored = StoredValue.from_wire(wired)
+    if stored.block is not None and stored.block.arena != handle.worker:
+        msg = f"Worker {handle.label} sent a value in the memory of {stored.block.arena}, which it can't write."
+        raise wire.ProtocolError(msg)
+    return stored
+
+
 def _abandon(heard: Heard, handle: Handle, at: float, abandon: wire.Abandon) -> None:
     heard.events.append(m.WaitAbandoned(at, handle.worker, abandon.request))
 
@@ -132,6 +159,22 @@ def _taken(heard: Heard, handle: Handle, at: float, taken: wire.Taken) -> None:
 
 def _dropped(heard: Heard, handle: Handle, at: float, dropped: wire.Dropped) -> None:
     heard.events.append(m.RefsDropped(at, handle.worker, dropped.objects))
+
+
+def _viewed(heard: Heard, handle: Handle, at: float, viewed: wire.Viewed) -> None:
+    heard.events.append(m.ViewsTaken(at, handle.worker, viewed.objects))
+
+
+def _unviewed(heard: Heard, handle: Handle, at: float, unviewed: wire.Unviewed) -> None:
+    heard.events.append(m.ViewsDropped(at, handle.worker, unviewed.objects))
+
+
+def _reply_read(heard: Heard, handle: Handle, at: float, read: wire.ReplyRead) -> None:
+    heard.events.append(m.ReplyRead(at, handle.worker, read.request))
+
+
+def _ask_room(heard: Heard, handle: Handle, at: float, asked: wire.AskRoom) -> None:
+    heard.events.append(m.RoomAsked(at, handle.worker, asked.request, asked.size))
 
 
 def _output(heard: Heard, handle: Handle, _at: float, output: wire.Output) -> None:

@@ -14,7 +14,8 @@ from jray.runtime.core import messages as m
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.engine.books import Books, lost_object
 from jray.runtime.engine.listener import Listener
-from jray.runtime.ids import KERNEL, ObjectId, WorkerId
+from jray.runtime.engine.storekeeper import Storekeeper
+from jray.runtime.ids import ObjectId, WorkerId
 from jray.runtime.pool.worker_pool import Handle, WorkerPool
 from jray.runtime.waiters import Waiters
 
@@ -29,12 +30,14 @@ class Performer:
         pool: WorkerPool,
         listener: Listener,
         waiters: Waiters,
+        keeper: Storekeeper,
         after: list[Callable[[], None]],
         warn: Callable[[str], None],
     ) -> None:
         """`after` takes what is to be called when the lock is free; `warn` is only ever called from there."""
         self._scheduler, self._books, self._pool = scheduler, books, pool
         self._listener, self._waiters, self._after, self._warn_user = listener, waiters, after, warn
+        self._keeper = keeper
         self._perform: dict[type, Callable[[Any], None]] = {
             m.StartWorker: self._start_worker,
             m.EndWorker: self._end_worker,
@@ -46,6 +49,7 @@ class Performer:
             m.FreeObjects: self._free,
             m.SetTimer: self._set_timer,
             m.WarnUser: self._warn,
+            **dict(keeper.handlers(self._send, self._send_on_control)),
         }
 
     def perform(self, instructions: Sequence[m.Instruction]) -> None:
@@ -59,6 +63,7 @@ class Performer:
 
     def _start_worker(self, order: m.StartWorker) -> None:
         self._listener.start(order.worker)
+        self._send(order.worker, self._keeper.terms())
 
     def _end_worker(self, order: m.EndWorker) -> None:
         handle = self._pool.handles.get(order.worker)
@@ -111,22 +116,25 @@ class Performer:
         asks = self._books.asks
         for key in [key for key in asks if key[0] == worker]:
             del asks[key]
-        self._drop_empty_arena(worker)
+        if not self._drop_empty_arena(worker):
+            self._keeper.bury(worker)
 
-    def _drop_empty_arena(self, worker: WorkerId) -> None:
-        """If nothing lies in a dead worker's arena now, nothing ever will."""
-        if worker not in self._pool.handles and not self._books.blocks_in.get(worker):
-            self._books.blocks_in.pop(worker, None)
-            self._pool.drop_arena(worker)
+    def _drop_empty_arena(self, worker: WorkerId) -> bool:
+        """If nothing lies in a dead worker's arena now, nothing ever will. True: it was dropped."""
+        if worker in self._pool.handles or self._books.blocks_in.get(worker):
+            return False
+        self._books.blocks_in.pop(worker, None)
+        self._pool.drop_arena(worker)
+        return True
 
     def tell_freed(self) -> None:
         """Tell the workers which blocks of their arenas are free again."""
-        freed, self._books.freed_offsets = self._books.freed_offsets, {}
-        for arena, offsets in freed.items():
+        freed, self._books.freed = self._books.freed, {}
+        for arena, blocks in freed.items():
             if arena in self._pool.handles:
-                self._send(arena, [wire.Freed(tuple(offsets))])
-            else:
-                self._drop_empty_arena(arena)
+                self._send(arena, [wire.Freed(tuple(block.offset for block in blocks))])
+            elif not self._drop_empty_arena(arena):
+                self._keeper.give_back_of_the_dead(arena, blocks)
 
     def _set_timer(self, order: m.SetTimer) -> None:
         self._listener.set_timer(order.at)
@@ -155,8 +163,8 @@ class Performer:
         if handle is None:
             return
         for arena in arenas:
-            if arena == KERNEL and KERNEL not in self._pool.arenas:
-                self._pool.arenas[KERNEL] = self._books.read_end
+            if arena not in self._pool.arenas:  # the kernel's own, or the disk
+                self._pool.arenas[arena] = self._books.memory_of(arena)
             with contextlib.suppress(OSError):
                 if not self._pool.show_arena(handle, arena):
                     self._listener.watch_for_room(handle.control.socket.fileno())

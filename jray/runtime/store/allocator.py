@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from typing import TypeAlias
 
-PAGE = 4096
+from jray.runtime.ids import PAGE
 
 Span: TypeAlias = tuple[int, int]  # (start, length)
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from jray.runtime.ids import Block, ObjectId, WorkerId
-from jray.runtime.object_ref import RefOwner
+from jray.runtime.ids import DISK, Block, ObjectId, WorkerId
 from jray.runtime.serde.errors import unpack_error
 from jray.runtime.serde.values import OUT_OF_BAND_BYTES, Packed, unpack
-from jray.runtime.store.arena import Arena
+from jray.runtime.store.allowance import Allowance, Room
+from jray.runtime.store.arena import Arena, layout
 from jray.runtime.store.mapping import map_private
+from jray.runtime.store.spill import read_spilled
 from jray.runtime.system import Descriptor
 
 Wire: TypeAlias = tuple[Any, ...]
@@ -30,6 +30,11 @@ class StoredValue(NamedTuple):
         """Its size, without what Python adds."""
         return len(self.head or b"") + (self.block.size if self.block is not None else 0)
 
+    @property
+    def shared_bytes(self) -> int:
+        """What it takes of shared memory, or of the disk."""
+        return self.block.length if self.block is not None else 0
+
     def to_wire(self) -> Wire:
         """As plain tuples, for marshal."""
         return self.failed, self.head, None if self.block is None else tuple(self.block), self.via
@@ -41,60 +46,86 @@ class StoredValue(NamedTuple):
         return StoredValue(failed, head, None if block is None else Block(*block), via)
 
 
-def store(packed: Packed, arena: Callable[[], Arena]) -> StoredValue:
-    """Put a packed value where it belongs: in the message or in this process's arena."""
+def room_for(packed: Packed, allowance: Allowance) -> Room | None:
+    """Permission to store a packed value; None when it travels in messages. Waits while the store is full.
+
+    Raises:
+        ObjectStoreFullError: there is no room, and there will be none.
+    """
+    buffers = _blocks_of(packed)
+    return allowance.claim(layout(buffers).length) if buffers else None
+
+
+def store(packed: Packed, arena: Callable[[], Arena], room: Room | None) -> StoredValue:
+    """Put a packed value where it belongs: in the message or in this process's arena.
+
+    `room` is what `room_for` gave.
+    """
+    buffers = _blocks_of(packed)
+    if not buffers:
+        return StoredValue(False, packed.head, None)  # noqa: FBT003 - a named field
+    assert room is not None  # noqa: S101 - the same value
+    block = arena().write(buffers)
+    room.spend(block.length)
+    return StoredValue(False, None if buffers[0] is packed.head else packed.head, block)  # noqa: FBT003
+
+
+def _blocks_of(packed: Packed) -> Sequence[memoryview | bytes]:
+    """What of it goes into shared memory."""
     head, buffers, _ = packed
-    if len(head) >= OUT_OF_BAND_BYTES:
-        return StoredValue(False, None, arena().write([head, *buffers]))  # noqa: FBT003 - a named field
-    if buffers:
-        return StoredValue(False, head, arena().write(buffers))  # noqa: FBT003
-    return StoredValue(False, head, None)  # noqa: FBT003
+    return (head, *buffers) if len(head) >= OUT_OF_BAND_BYTES else buffers
+
+
+class ViewOwner(Protocol):
+    """Who counts the views that this process has. A view counts as a ref, too."""
+
+    def take_view(self, object_id: ObjectId) -> None:
+        """One view more will exist: its object stays where it is."""
+
+    def drop_view(self, object_id: ObjectId) -> None:
+        """It could not be made after all."""
 
 
 class Reader:
     """Turns stored values back into values, in the thread that wants them."""
 
-    def __init__(self, memory_of: Callable[[WorkerId], Descriptor], owner: RefOwner) -> None:
-        """`memory_of` an arena, which can't be written; `owner` counts views as refs."""
+    def __init__(self, memory_of: Callable[[WorkerId], Descriptor], owner: ViewOwner) -> None:
+        """`memory_of` an arena, which can't be written; `owner` counts views."""
         self._memory_of = memory_of
         self._owner = owner
 
     def read(self, object_id: ObjectId, stored: StoredValue) -> Any:
-        """The value.
+        """The value. Arrays in it are private views of shared memory; who writes one changes his copy only.
 
         Raises:
             TaskError: or another error: the object is one.
+            ObjectLostError: it was moved to disk and can't be read.
         """
+        return self.load(object_id, stored, self.view(object_id, stored))
+
+    def view(self, object_id: ObjectId, stored: StoredValue) -> memoryview[Any] | None:
+        """Map its block, if it is in memory. As long as the view lives the object stays where it is."""
+        block = stored.block
+        if block is None or block.arena == DISK:
+            return None
+        memory = self._memory_of(block.arena)  # held until it is mapped
+        self._owner.take_view(object_id)  # first, so that an interrupt in between can only cost memory
+        try:
+            return map_private(memory.number, block.offset, block.size, object_id)
+        except BaseException:
+            self._owner.drop_view(object_id)
+            raise
+
+    def load(self, object_id: ObjectId, stored: StoredValue, view: memoryview[Any] | None) -> Any:
+        """The value, from what `view` gave for it."""
         if stored.failed:
             assert stored.head is not None  # noqa: S101 - errors are never large
             raise unpack_error(stored.head, stored.via)
-        if stored.block is None:
+        block = stored.block
+        if block is None:
             return unpack(stored.head or b"", ())
-        return self._read_block(object_id, stored.head, stored.block)
-
-    def _read_block(self, object_id: ObjectId, head: bytes | None, block: Block) -> Any:
-        memory = self._memory_of(block.arena)  # held until all is read or mapped
-        spans = block.spans
-        if head is None:
-            start, length = spans[0]
-            head = _read_range(memory.number, block.offset + start, length)
-            spans = spans[1:]
-        if not spans:
-            return unpack(head, ())
-        self._owner.retain(object_id)  # for the view: first, so that an interrupt in between can only cost memory
-        try:
-            view = map_private(memory.number, block.offset, block.size, object_id)
-        except BaseException:
-            self._owner.release(object_id)
-            raise
-        return unpack(head, [view[start : start + length] for start, length in spans])
-
-
-def _read_range(descriptor: int, offset: int, length: int) -> bytes:
-    parts = []
-    while length:
-        part = os.pread(descriptor, length, offset)
-        parts.append(part)
-        offset += len(part)
-        length -= len(part)
-    return b"".join(parts)
+        if view is None:
+            view = read_spilled(object_id, self._memory_of(DISK), block)
+        buffers = [view[start : start + length] for start, length in block.spans]
+        head = buffers.pop(0) if stored.head is None else stored.head
+        return unpack(head, buffers)

@@ -30,7 +30,7 @@ class _Window:
     def __del__(self) -> None:
         address = getattr(self, "_address", None)  # None: it was refused
         if address is not None:
-            unmap(address, _WINDOW_BYTES)
+            unmap(address, len(self.view))
 
 
 class Windows:

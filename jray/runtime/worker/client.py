@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
-from itertools import count
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from jray.exceptions import GetTimeoutError
@@ -15,7 +15,7 @@ from jray.runtime.ids import UNIT, ObjectId, id_source, returned_object
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.serde.code import pack_code
 from jray.runtime.serde.values import Packed, pack
-from jray.runtime.store.objects import Reader, StoredValue, store
+from jray.runtime.store.objects import Reader, StoredValue, room_for, store
 from jray.runtime.worker.context import Context
 from jray.runtime.worker.link import Link
 
@@ -32,10 +32,11 @@ class WorkerClient:
         """`link` must be ready to send."""
         self._link, self._context = link, context
         self._next_id = id_source(link.worker)
-        self._next_request = count(1).__next__
-        self.reader = Reader(link.memory_of, self)
+        self._next_request = link.next_request
+        self.reader = Reader(link.memory_of, link)
         self.retain = link.held.retain
         self.release = link.held.release
+        self.take_view = link.take_view
 
     def submit(self, call: Call) -> list[ObjectRef[Any]]:
         """As in Backend."""
@@ -84,7 +85,7 @@ class WorkerClient:
         """
         if packed is None:
             return b"", ()
-        stored = store(packed, lambda: self._link.arena)
+        stored = self.store(packed)
         if stored.block is None:
             return stored.head or b"", packed.refs
         object_id = ObjectId(self._next_id())
@@ -92,6 +93,14 @@ class WorkerClient:
         self._link.held.adopt(object_id)
         parked.append(object_id)
         return object_id, (object_id,)
+
+    def store(self, packed: Packed) -> StoredValue:
+        """Put a packed value where it belongs; waits while the store is full.
+
+        Raises:
+            ObjectStoreFullError: there is no room, and there will be none.
+        """
+        return store(packed, lambda: self._link.arena, room_for(packed, self._link.allowance))
 
     def _own_ref(self, object_id: ObjectId) -> ObjectRef[Any]:
         self._link.held.adopt(object_id)
@@ -101,7 +110,7 @@ class WorkerClient:
         """As in Backend."""
         self._link.check_is_ours()
         packed = pack(value, "The value given to put")
-        stored = store(packed, lambda: self._link.arena)
+        stored = self.store(packed)
         object_id = ObjectId(self._next_id())
         self._link.post(wire.Put(object_id, stored.to_wire(), packed.refs))
         ref = self._own_ref(object_id)
@@ -111,33 +120,48 @@ class WorkerClient:
     def fetch(self, refs: Sequence[ObjectRef[Any]], deadline: float | None) -> list[Any]:
         """As in Backend."""
         objects = tuple(dict.fromkeys(ref._id for ref in refs))  # noqa: SLF001 - the runtime's own
-        values = self._wait_for(objects, len(objects), deadline, until_failure=True)
-        for object_id in objects:
-            stored = values.get(object_id)
-            if stored is not None and stored.failed:
-                self.reader.read(object_id, stored)  # raises
-        missing = len(objects) - len(values)
-        if missing:
-            msg = (
-                f"get gave up after its time-out in task {self._context.name}: {missing} of {len(objects)} objects are "
-                "not there. The tasks that make them go on. Call get again, with more time or none."
-            )
-            raise GetTimeoutError(msg)
-        return [self.reader.read(ref._id, values[ref._id]) for ref in refs]  # noqa: SLF001
+        with self._reply_to(objects, len(objects), deadline, until_failure=True) as values:
+            for object_id in objects:
+                stored = values.get(object_id)
+                if stored is not None and stored.failed:
+                    self.reader.read(object_id, stored)  # raises
+            missing = len(objects) - len(values)
+            if missing:
+                msg = (
+                    f"get gave up after its time-out in task {self._context.name}: {missing} of {len(objects)} objects "
+                    "are not there. The tasks that make them go on. Call get again, with more time or none."
+                )
+                raise GetTimeoutError(msg)
+            return [self.reader.read(ref._id, values[ref._id]) for ref in refs]  # noqa: SLF001
 
     def wait(self, refs: Sequence[ObjectRef[Any]], count: int, deadline: float | None) -> Readiness:
         """As in Backend."""
         objects = tuple(ref._id for ref in refs)  # noqa: SLF001
-        return Readiness(frozenset(self._wait_for(objects, count, deadline, until_failure=False)))
+        with self._reply_to(objects, count, deadline, until_failure=False) as values:
+            return Readiness(frozenset(values))
 
-    def _wait_for(
+    @contextmanager
+    def _reply_to(
         self, objects: tuple[ObjectId, ...], count: int, deadline: float | None, *, until_failure: bool
-    ) -> dict[ObjectId, StoredValue]:
-        """What is there, when enough is there or the time is up."""
+    ) -> Iterator[dict[ObjectId, StoredValue]]:
+        """What is there, when enough is there or the time is up. It stays where it is as long as this lasts."""
         self._link.refuse_to_wait()
         if deadline is not None and deadline <= time.monotonic():
             count = 0  # just look
         request = self._next_request()
+        try:
+            values = self._wait_for(request, objects, count, deadline, until_failure=until_failure)
+            yield values
+        except BaseException:
+            self._link.post(wire.ReplyRead(request))
+            raise
+        if any(stored.block is not None for stored in values.values()):
+            self._link.post(wire.ReplyRead(request))
+            self._link.flush()  # with what was mapped
+
+    def _wait_for(
+        self, request: int, objects: tuple[ObjectId, ...], count: int, deadline: float | None, *, until_failure: bool
+    ) -> dict[ObjectId, StoredValue]:
         on_control = threading.current_thread() is not threading.main_thread()
         context = self._context
         if not on_control:

@@ -13,7 +13,7 @@ from jray.runtime.object_ref import ObjectRef
 from jray.runtime.serde.errors import pack_error, pack_own_error
 from jray.runtime.serde.results import NamedResults, Raised
 from jray.runtime.serde.values import pack, unpack
-from jray.runtime.store.objects import Reader, StoredValue, store
+from jray.runtime.store.objects import Reader, StoredValue, room_for, store
 from jray.runtime.worker.context import Context
 from jray.runtime.worker.functions import LoadedFunctions
 from jray.runtime.worker.link import Link
@@ -101,7 +101,7 @@ class Executor:
             return self._stored_error(result.error), ()
         try:
             packed = pack(result, what)
-            return store(packed, lambda: self._link.arena), packed.refs
+            return store(packed, lambda: self._link.arena, room_for(packed, self._link.allowance)), packed.refs
         except Exception as error:  # noqa: BLE001 - not picklable, or no memory: it is the result
             return self._stored_error(error), ()
 

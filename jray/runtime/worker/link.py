@@ -14,11 +14,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 from jray.runtime import wire
-from jray.runtime.ids import WorkerId
+from jray.runtime.ids import ObjectId, WorkerId
 from jray.runtime.interrupts import refuse_finalizers
+from jray.runtime.store.allowance import Allowance, Room, RoomRequest, refusal
 from jray.runtime.store.arena import Arena
 from jray.runtime.store.mapping import ended, leave_to_owner, unmap_ended
 from jray.runtime.system import Descriptor, usable_cpus
@@ -37,6 +39,11 @@ class Link:
         self.worker = worker
         self.arena = arena
         self.held = HeldObjects()
+        self.views = HeldObjects()  # those that are mapped here; each is held as well
+        self.allowance = Allowance(self._ask_room)
+        self.next_request = count(1).__next__
+        self._asked: dict[int, RoomRequest] = {}
+        self._keep_warm = 0
         self.line: deque[wire.Run] = deque()  # attempts that were not started
         self._replies: dict[int, wire.Reply] = {}
         self._stream = stream
@@ -93,16 +100,42 @@ class Link:
             return  # a finalizer runs in the middle of a flush: what it posted goes out with the next one
         with self._sending:
             for object_id in unmap_ended():
-                self.held.release(object_id)
+                self.drop_view(object_id)
             # The news first, then the outbox: a message that needs an object was posted before the object was dropped.
             taken, dropped = self.held.news() if self.held.has_news else ((), ())
+            viewed, unviewed = self.views.news() if self.views.has_news else ((), ())
             messages: list[Any] = [wire.Taken(taken)] if taken else []
+            if viewed:
+                messages.append(wire.Viewed(viewed))
             while self._outbox:
                 messages.append(self._outbox.popleft())
+            if unviewed:
+                messages.append(wire.Unviewed(unviewed))
             if dropped:
                 messages.append(wire.Dropped(dropped))
             if messages:
                 self._send(messages)
+
+    def take_view(self, object_id: ObjectId) -> None:
+        """One view more will exist in this process. It counts as a ref, too."""
+        self.held.retain(object_id)
+        self.views.retain(object_id)
+
+    def drop_view(self, object_id: ObjectId) -> None:
+        """There is one view less."""
+        self.views.release(object_id)
+        self.held.release(object_id)
+
+    def _ask_room(self, size: int) -> Room:
+        """Wait until the kernel grants so much. If the thread goes away meanwhile, the allowance gets it."""
+        self.refuse_to_wait()
+        if threading.current_thread() is threading.main_thread():
+            self.hand_back()
+        number, request = self.next_request(), RoomRequest(size)
+        self._asked[number] = request
+        self.post(wire.AskRoom(number, size))
+        self.flush()
+        return request.wait()
 
     def _send(self, messages: Iterable[Any]) -> None:
         try:
@@ -113,7 +146,7 @@ class Link:
     @property
     def has_something_to_send(self) -> bool:
         """Whether a flush would send anything."""
-        return bool(self._outbox or ended or self.held.has_news)
+        return bool(self._outbox or ended or self.held.has_news or self.views.has_news)
 
     # ---- receiving, in the main thread
 
@@ -191,6 +224,17 @@ class Link:
             elif kind is wire.Freed:
                 for offset in received.offsets:
                     self.arena.free(offset)
+                self._trim()
+            elif kind is wire.Allowed:
+                self.allowance.add(received.size)
+            elif kind is wire.KeepWarm:
+                self._keep_warm = received.size
+                self._trim()
+
+    def _trim(self) -> None:
+        """Give free pages back, if there are more than we should keep."""
+        if self.arena.resident_free_bytes > self._keep_warm:
+            self.arena.trim(self._keep_warm)
 
     # ---- the control lane
 
@@ -242,6 +286,12 @@ class Link:
             case wire.ReplyPart(request):
                 with self._arrived:
                     self._parts.setdefault(request, []).append(received)
+            case wire.RoomTold(number, is_for_disk, text):
+                asked = self._asked.pop(number)
+                if text:
+                    asked.refuse(refusal(text, is_for_disk=is_for_disk))
+                else:
+                    asked.grant(self.allowance)
             case wire.ReplyEnd(request) | wire.ResourcesTold(request):
                 with self._arrived:
                     self._ended[request] = received

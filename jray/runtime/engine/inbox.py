@@ -1,0 +1,82 @@
+"""The engine's door for other threads: what they post is handled by whoever holds the engine's lock.
+
+Everything in here only appends to a queue, so that finalizers may use it at any moment.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from jray.runtime.core import messages as m
+from jray.runtime.engine.books import Books
+from jray.runtime.engine.mover import Copied
+from jray.runtime.ids import KERNEL, ObjectId
+from jray.runtime.store.mapping import unmap_ended
+
+DRIVE_EVERY = 64  # events that can't start anything now are handled in batches of this size
+
+
+class Inbox:
+    """Keeps order: a drop is handled after everything that was posted before it."""
+
+    def __init__(self, books: Books, wake: Callable[[], None]) -> None:
+        """`wake` makes the IO thread look in here; it is safe everywhere."""
+        self._books, self._wake = books, wake
+        self._events: deque[m.Event] = deque()
+        self._dropped: deque[ObjectId] = deque()  # finalizers of refs append here
+        self._copied: deque[Copied] = deque()  # the mover appends here
+        self.post = self._events.append
+        self.note_copied = self._copied.append
+
+    def __len__(self) -> int:
+        """How many events, without what was dropped and copied."""
+        return len(self._events)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to handle."""
+        return bool(self._events or self._dropped or self._copied)
+
+    def retain(self, object_id: ObjectId) -> None:
+        """One ref more in this process."""
+        self.post(m.RefsTaken(time.monotonic(), KERNEL, (object_id,)))
+        if len(self._events) % DRIVE_EVERY == 0:
+            self._wake()  # a loop of `get` alone must not fill it for ever
+
+    def release(self, object_id: ObjectId) -> None:
+        """One ref less. Wakes the IO thread when much memory can be freed."""
+        self._dropped.append(object_id)
+        stored = self._books.values.get(object_id)
+        if (stored is not None and stored.block is not None) or len(self._dropped) % DRIVE_EVERY == 0:
+            self._wake()
+
+    def take_view(self, object_id: ObjectId) -> None:
+        """One view more will exist in this process. It counts as a ref, too."""
+        self.retain(object_id)
+        self.post(m.ViewsTaken(time.monotonic(), KERNEL, (object_id,)))
+
+    def drop_view(self, object_id: ObjectId) -> None:
+        """The view could not be made after all."""
+        self.post(m.ViewsDropped(time.monotonic(), KERNEL, (object_id,)))
+        self.release(object_id)
+
+    def take_all(self, events: list[m.Event], take_in: Callable[[Copied], m.Event]) -> None:
+        """Add all that is in here to the events; `take_in` says what a copy means."""
+        # What is gone first: a ref or view that has ended by now was counted by something in the queue of events.
+        views = tuple(unmap_ended())
+        gone = (*views, *(self._dropped.popleft() for _ in range(len(self._dropped))))
+        while self._events:
+            events.append(self._events.popleft())
+        if views:
+            events.append(m.ViewsDropped(time.monotonic(), KERNEL, views))
+        if gone:
+            events.append(m.RefsDropped(time.monotonic(), KERNEL, gone))
+        while self._copied:
+            events.append(take_in(self._copied.popleft()))
+
+    def clear(self) -> None:
+        """Nobody will handle it."""
+        self._events.clear()
+        self._dropped.clear()
+        self._copied.clear()

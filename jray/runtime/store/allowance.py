@@ -1,0 +1,111 @@
+"""How much this process may write into its arena.
+
+The kernel keeps the store's limit by promises: a process has a standing allowance and asks for what exceeds it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from jray.exceptions import ObjectStoreFullError, OutOfDiskError
+from jray.runtime.interrupts import shielded
+
+
+class Room:
+    """Permission to write so many bytes. What was not used of it goes back to the allowance."""
+
+    __slots__ = ("_allowance", "_size")
+
+    def __init__(self, allowance: Allowance, size: int) -> None:
+        """The bytes were taken off the allowance, or granted for this."""
+        self._allowance, self._size = allowance, size
+
+    def spend(self, size: int) -> None:
+        """So much was written."""
+        self._size -= size
+
+    @shielded
+    def __del__(self) -> None:
+        """Give the rest back."""
+        if self._size:
+            self._allowance.add(self._size)
+
+
+class Allowance:
+    """The bytes that may be written without asking. Safe from any thread, and from finalizers."""
+
+    def __init__(self, ask: Callable[[int], Room]) -> None:
+        """`ask` waits until so much is granted, or raises."""
+        self._ask = ask
+        # Nobody waits for it: who has it may stand in a finalizer of the user's, and wait for who wants it.
+        self._lock = threading.RLock()
+        self._bytes = 0
+        self._added: deque[int] = deque()
+        self.add = self._added.append  # so many more; safe everywhere
+
+    def claim(self, size: int) -> Room:
+        """Permission to write; waits for it where the allowance is too small. Can be interrupted.
+
+        Raises:
+            ObjectStoreFullError: there is no room, and there will be none.
+        """
+        return self._take(size) or self._ask(size)
+
+    @shielded
+    def _take(self, size: int) -> Room | None:
+        if not self._lock.acquire(blocking=False):
+            return None  # another thread takes some just now: there is no harm in asking
+        try:
+            while self._added:
+                self._bytes += self._added.popleft()
+            if size > self._bytes:
+                return None
+            self._bytes -= size
+            return Room(self, size)
+        finally:
+            self._lock.release()
+
+
+class RoomRequest:
+    """A thread that waits for room. Made anew for each wait: see waiters.Delivery."""
+
+    __slots__ = ("_error", "_is_answered", "_room", "_size")
+
+    def __init__(self, size: int) -> None:
+        """Wait for so many bytes."""
+        self._size = size
+        self._room: Room | None = None
+        self._error: Exception | None = None
+        self._is_answered = threading.Lock()
+        self._is_answered.acquire()
+
+    def wait(self) -> Room:
+        """Block, without the GIL, until it is answered. KeyboardInterrupt goes through.
+
+        Raises:
+            ObjectStoreFullError: or what else it was refused with.
+        """
+        self._is_answered.acquire()
+        if self._room is None:
+            assert self._error is not None  # noqa: S101 - one of the two was the answer
+            raise self._error
+        return self._room
+
+    @shielded
+    def grant(self, allowance: Allowance) -> None:
+        """Let the thread go on. If it has gone away meanwhile, the room goes to the allowance."""
+        self._room = Room(allowance, self._size)
+        self._is_answered.release()
+
+    @shielded
+    def refuse(self, error: Exception) -> None:
+        """Let the thread fail."""
+        self._error = error
+        self._is_answered.release()
+
+
+def refusal(text: str, *, is_for_disk: bool) -> ObjectStoreFullError:
+    """The error that a thread gets for which there is no room."""
+    return OutOfDiskError(text) if is_for_disk else ObjectStoreFullError(text)
