@@ -210,12 +210,12 @@ def test_a_worker_that_does_not_read_its_control_lane_holds_up_nobody(runtime, t
     with engine._locked():
         for number in range(1000):
             engine._performer._send_on_control(handle.worker, wire.ReplyEnd(number))
-        assert handle.control._backlog
+        assert handle.control.has_backlog
     assert runtime.get(runtime.remote(len).remote([1]), timeout=30) == 1
     psutil.Process(handle.pid).resume()
     gate.open()
     runtime.get(ref)
-    wait_until(lambda: not handle.control._backlog, 10, "what was kept has been sent")
+    wait_until(lambda: not handle.control.has_backlog, 10, "what was kept has been sent")
 
 
 def test_a_shutdown_wakes_whoever_waits(runtime, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from jray.runtime import wire
 from jray.runtime.pool.lines import Channel, ControlLane
+from jray.runtime.system import Descriptor
 
 
 @pytest.fixture
@@ -45,13 +46,44 @@ def test_packets_that_find_no_room_are_kept_in_order(lane):
 def test_a_descriptor_comes_with_its_packet(lane):
     control, theirs = lane
     reading, writing = os.pipe()
-    control.send(wire.ArenaShown(7), [reading])
+    control.send(wire.ArenaShown(7), [Descriptor(reading)])
     ((message, (given,)),) = packets(theirs)
     assert message == wire.ArenaShown(7)
     os.write(writing, b"x")
     assert os.read(given, 1) == b"x"
-    for descriptor in (reading, writing, given):
+    for descriptor in (writing, given):
         os.close(descriptor)
+
+
+def test_a_descriptor_whose_packet_waits_for_room_is_open_until_it_is_sent(lane):
+    control, theirs = lane
+    while control.send(wire.Recall()):
+        pass
+    reading, writing = os.pipe()
+    control.send(wire.ArenaShown(7), [Descriptor(reading)])
+    got = []
+    while not control.flush():
+        got += packets(theirs)
+    got += packets(theirs)
+    message, (given,) = got[-1]
+    assert message == wire.ArenaShown(7)
+    os.close(writing)
+    assert os.read(given, 1) == b""  # the pipe's end
+    os.close(given)
+
+
+def test_what_was_not_sent_is_closed_with_the_lane():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    control = ControlLane(ours)
+    while control.send(wire.Recall()):
+        pass
+    reading, writing = os.pipe()
+    control.send(wire.ArenaShown(7), [Descriptor(reading)])
+    control.close()
+    theirs.close()
+    with pytest.raises(BrokenPipeError):
+        os.write(writing, b"nobody reads")
+    os.close(writing)
 
 
 def test_a_packet_that_is_too_long_travels_in_pieces(lane):

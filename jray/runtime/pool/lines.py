@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
-from array import array
-from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from jray.runtime.pool.packets import PacketQueue
+from jray.runtime.system import Descriptor
 from jray.runtime.wire import LARGEST_PACKET, Frames, Piece, encode, frame
 
 _READ_BYTES = 64 * 1024  # more would make malloc ask the system for fresh pages at every read
@@ -78,9 +77,14 @@ class ControlLane:
     def __init__(self, end: socket.socket) -> None:
         """`end` is a connected SEQPACKET socket."""
         self.socket = end
-        self._backlog: deque[tuple[bytes, list[int]]] = deque()  # with descriptors of our own
+        self._packets = PacketQueue(end)
 
-    def send(self, sent: Any, descriptors: Sequence[int] = ()) -> bool:
+    @property
+    def has_backlog(self) -> bool:
+        """Whether packets wait for room."""
+        return self._packets.has_backlog
+
+    def send(self, sent: Any, descriptors: Sequence[Descriptor] = ()) -> bool:
         """Send a packet, or keep it. True when nothing is kept.
 
         Raises:
@@ -88,31 +92,18 @@ class ControlLane:
         """
         packet = encode([sent])
         if len(packet) <= LARGEST_PACKET:
-            self._backlog.append((packet, [os.dup(descriptor) for descriptor in descriptors]))
+            self._packets.append(packet, descriptors)
         else:  # an error that carries much; other values of this size lie in shared memory
             parts = [packet[start : start + LARGEST_PACKET] for start in range(0, len(packet), LARGEST_PACKET)]
-            self._backlog += [(encode([Piece(part)]), []) for part in (*parts, b"")]
+            for part in (*parts, b""):
+                self._packets.append(encode([Piece(part)]))
         return self.flush()
 
     def flush(self) -> bool:
         """Try again to send what was kept. True when nothing is left."""
-        while self._backlog:
-            packet, descriptors = self._backlog[0]
-            # Not socket.send_fds: it passes over its flags (Python 3.11 to 3.13), and would block.
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
-            try:
-                self.socket.sendmsg([packet], rights, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return False
-            self._backlog.popleft()
-            for descriptor in descriptors:
-                os.close(descriptor)
-        return True
+        return self._packets.flush()
 
     def close(self) -> None:
         """Close the socket, and what was not sent."""
         self.socket.close()
-        for _, descriptors in self._backlog:
-            for descriptor in descriptors:
-                os.close(descriptor)
-        self._backlog.clear()
+        self._packets.drop()

@@ -109,20 +109,21 @@ class WorkerPool:
         Raises:
             OSError: there are no descriptors for it, or no zygote. Nothing has changed.
         """
-        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+        given: list[Descriptor] = []
+        with contextlib.ExitStack() as ours:
 
-            def keep(end: int, other_end: int) -> tuple[int, int]:
+            def keep(end: int, other_end: int) -> int:
                 ours.callback(os.close, end)
-                theirs.callback(os.close, other_end)
-                return end, other_end
+                given.append(Descriptor(other_end))
+                return end
 
-            stream, their_stream = keep(*_socket_pair(socket.SOCK_STREAM))
-            control, their_control = keep(*_socket_pair(socket.SOCK_SEQPACKET))
-            stdout, their_stdout = keep(*os.pipe2(os.O_CLOEXEC))
-            stderr, their_stderr = keep(*os.pipe2(os.O_CLOEXEC))
+            stream = keep(*_socket_pair(socket.SOCK_STREAM))
+            control = keep(*_socket_pair(socket.SOCK_SEQPACKET))
             their_memory, memory = make_memory(f"jray-w{worker}")
             keep(memory, their_memory)
-            self.zygote.fork(worker, [their_stream, their_control, their_memory, their_stdout, their_stderr])
+            stdout = keep(*os.pipe2(os.O_CLOEXEC))
+            stderr = keep(*os.pipe2(os.O_CLOEXEC))
+            self.zygote.fork(worker, given)
             ours.pop_all()  # from here on the handle and the table of arenas own them
         handle = Handle(
             worker,
@@ -141,7 +142,7 @@ class WorkerPool:
         if arena in handle.shown:
             return True
         handle.shown.add(arena)
-        return handle.control.send(ArenaShown(arena), [self.arenas[arena].number])
+        return handle.control.send(ArenaShown(arena), [self.arenas[arena]])
 
     def remove(self, worker: WorkerId) -> None:
         """It is gone. Its arena stays: results outlive workers."""

@@ -9,12 +9,14 @@ import os
 import socket
 import subprocess
 import sys
-from array import array
-from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from jray.runtime.ids import WorkerId
+from jray.runtime.pool.packets import PacketQueue
+
+if TYPE_CHECKING:
+    from jray.runtime.system import Descriptor
 
 _ALWAYS = ("cloudpickle",)
 _IF_USED = ("numpy", "pyarrow", "pandas", "scipy", "sklearn")  # slow imports that start no threads: what the kernel has
@@ -64,7 +66,7 @@ class Zygote:
                 env=_environment(),
             )
         self._line = ours
-        self._backlog: deque[tuple[bytes, list[int]]] = deque()  # with descriptors of our own
+        self._orders = PacketQueue(ours)
         self.descriptor = ours.fileno()
 
     @property
@@ -72,27 +74,25 @@ class Zygote:
         """Its process id."""
         return self._process.pid
 
-    def fork(self, worker: WorkerId, descriptors: Sequence[int]) -> None:
+    def fork(self, worker: WorkerId, descriptors: Sequence[Descriptor]) -> None:
         """Order a worker that owns these descriptors. When the line is full the order waits for `flush`.
 
         Raises:
             OSError: the zygote is gone.
         """
-        self._order(("fork", worker), [os.dup(descriptor) for descriptor in descriptors])
+        self._orders.append(marshal.dumps(("fork", worker)), descriptors)
+        self.flush()
 
     def kill(self, pid: int) -> None:
         """Kill a worker and what it started."""
-        with contextlib.suppress(OSError):
-            self._order(("kill", pid), [])
-
-    def _order(self, order: tuple[str, int], descriptors: list[int]) -> None:
-        self._backlog.append((marshal.dumps(order), descriptors))
-        self.flush()
+        self._orders.append(marshal.dumps(("kill", pid)))
+        with contextlib.suppress(OSError):  # the zygote is gone, and its workers with it
+            self.flush()
 
     @property
     def has_backlog(self) -> bool:
         """Whether orders wait for room: it may not read them while it tells us something that we do not read."""
-        return bool(self._backlog)
+        return self._orders.has_backlog
 
     def flush(self) -> bool:
         """Send what the line takes. True when nothing is left.
@@ -100,23 +100,11 @@ class Zygote:
         Raises:
             OSError: the zygote is gone.
         """
-        while self._backlog:
-            packet, descriptors = self._backlog[0]
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
-            try:
-                self._line.sendmsg([packet], rights, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                return False
-            except OSError:
-                self._drop_backlog()
-                raise
-            self._backlog.popleft()
-            _close_all(descriptors)
-        return True
-
-    def _drop_backlog(self) -> None:
-        while self._backlog:
-            _close_all(self._backlog.popleft()[1])
+        try:
+            return self._orders.flush()
+        except OSError:
+            self._orders.drop()
+            raise
 
     def hear(self) -> Fact | None:
         """The next fact; None when the zygote is gone.
@@ -133,7 +121,7 @@ class Zygote:
     def close(self) -> None:
         """End it and all workers; returns when it is gone."""
         self._line.close()
-        self._drop_backlog()
+        self._orders.drop()
         try:
             self._process.wait(_END_S)
         except subprocess.TimeoutExpired:  # stopped, or deep in an import
@@ -143,12 +131,7 @@ class Zygote:
     def forget(self) -> None:
         """In a fork of the kernel: close our copy of the line, so that the zygote still notices the kernel's end."""
         self._line.close()
-        self._drop_backlog()
-
-
-def _close_all(descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
+        self._orders.drop()
 
 
 def _search_path() -> list[str]:
