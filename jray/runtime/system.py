@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from jray.runtime.interrupts import shielded
+
 _PR_SET_PDEATHSIG = 1
 _TMPFS_MAGIC = 0x01021994  # of tmpfs, and of memfds
 _FALLOC_PUNCH_HOLE = 0x02 | 0x01  # with KEEP_SIZE, which it asks for
@@ -183,10 +185,15 @@ def punch_hole(memory: Descriptor, offset: int, length: int) -> bool:
 
 
 class WakeUp:
-    """Makes a poll return. `call` is safe in signal handlers, finalizers and any thread."""
+    """Makes a poll return. `call` is safe in signal handlers, finalizers and any thread.
+
+    Post first, then call; clear first, then look: so a call that finds another one unheard need not write, which would
+    give the GIL away each time.
+    """
 
     def __init__(self) -> None:
         """An eventfd, or a pipe."""
+        self._is_called = False
         if hasattr(os, "eventfd"):
             self.descriptor = self._end = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         else:
@@ -194,8 +201,12 @@ class WakeUp:
             os.set_blocking(self.descriptor, False)
             os.set_blocking(self._end, False)
 
+    @shielded  # between the note and the writing nothing may raise
     def call(self) -> None:
         """Wake who polls."""
+        if self._is_called:
+            return
+        self._is_called = True
         with contextlib.suppress(OSError):  # full: it is awake already; closed: nobody polls any more
             os.write(self._end, b"\1\0\0\0\0\0\0\0")
 
@@ -203,6 +214,7 @@ class WakeUp:
         """The poll has returned."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.descriptor, 4096)
+        self._is_called = False  # only now: what a call in between stands for will be seen, for we look after this
 
     def close(self) -> None:
         """Close the descriptors."""

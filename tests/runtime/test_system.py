@@ -48,6 +48,17 @@ def test_a_call_wakes_a_poll_once(system):
     wake_up.call()  # nobody polls any more: no error
 
 
+def test_a_call_after_the_last_was_heard_wakes_again(system):
+    wake_up, poller = WakeUp(), make_poller()
+    poller.register(wake_up.descriptor, select.POLLIN)
+    for _ in range(3):
+        wake_up.call()
+        assert poller.poll(-1) == [(wake_up.descriptor, select.POLLIN)]
+        wake_up.clear()
+    poller.close()
+    wake_up.close()
+
+
 def test_a_poll_gives_up_after_its_time_out_in_seconds(system):
     poller = make_poller()
     assert poller.poll(0.001) == []
