@@ -112,6 +112,7 @@ class ObjectRef(Generic[_T]):
         return self.as_future().__await__()
 
 
+_new_ref = object.__new__
 _packing = threading.local()
 _pinned_for_ever: set[ObjectRef[Any]] = set()
 _owner_of_process: RefOwner | None = None
@@ -152,4 +153,6 @@ def _restore(object_id: ObjectId) -> ObjectRef[Any]:
         )
         raise RuntimeError(msg)
     owner.retain(object_id)  # first: an interrupt in between then costs memory, not the object
-    return ObjectRef(object_id, owner)
+    ref = _new_ref(ObjectRef)  # not by calling the class: a value may hold thousands, and that takes twice as long
+    ref._id, ref._owner = object_id, owner  # noqa: SLF001 - our own
+    return ref

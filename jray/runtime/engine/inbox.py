@@ -25,24 +25,21 @@ class Inbox:
         """`wake` makes the IO thread look in here; it is safe everywhere."""
         self._books, self._wake = books, wake
         self._events: deque[m.Event] = deque()
+        # Refs that were made. One value may hold thousands: so ids, and no Python function in between.
+        self._taken: deque[ObjectId] = deque()
+        self.retain = self._taken.append
         self._dropped: deque[ObjectId] = deque()  # finalizers of refs append here
         self._copied: deque[Copied] = deque()  # the mover appends here
         self.post = self._events.append
         self.note_copied = self._copied.append
 
     def __len__(self) -> int:
-        """How many events, without what was dropped and copied."""
+        """How many events, without refs and copies."""
         return len(self._events)
 
     def __bool__(self) -> bool:
         """Whether there is anything to handle."""
-        return bool(self._events or self._dropped or self._copied)
-
-    def retain(self, object_id: ObjectId) -> None:
-        """One ref more in this process."""
-        self.post(m.RefsTaken(time.monotonic(), KERNEL, (object_id,)))
-        if len(self._events) % DRIVE_EVERY == 0:
-            self._wake()  # a loop of `get` alone must not fill it for ever
+        return bool(self._events or self._taken or self._dropped or self._copied)
 
     def release(self, object_id: ObjectId) -> None:
         """One ref less. Wakes the IO thread when much memory can be freed."""
@@ -62,12 +59,17 @@ class Inbox:
         self.release(object_id)
 
     def take_all(self, events: list[m.Event], take_in: Callable[[Copied], m.Event]) -> None:
-        """Add all that is in here to the events; `take_in` says what a copy means."""
-        # What is gone first: a ref or view that has ended by now was counted by something in the queue of events.
+        """Add all that is in here to the events; `take_in` says what a copy means.
+
+        Looked into against their order: what has ended by now was taken before, and what was taken was posted before.
+        """
         views = tuple(unmap_ended())
         gone = (*views, *(self._dropped.popleft() for _ in range(len(self._dropped))))
+        taken = tuple(self._taken.popleft() for _ in range(len(self._taken)))
         while self._events:
             events.append(self._events.popleft())
+        if taken:
+            events.append(m.RefsTaken(time.monotonic(), KERNEL, taken))
         if views:
             events.append(m.ViewsDropped(time.monotonic(), KERNEL, views))
         if gone:
@@ -78,5 +80,6 @@ class Inbox:
     def clear(self) -> None:
         """Nobody will handle it."""
         self._events.clear()
+        self._taken.clear()
         self._dropped.clear()
         self._copied.clear()
