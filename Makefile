@@ -40,7 +40,7 @@ format: $(VENV)/.installed-test ## format the code and mend what the linter can 
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.installed-base ## jray's speed beside the standard library's, on this machine (BENCH_ARGS)
+bench: $(VENV)/.installed-bench ## jray's speed beside Ray's and the standard library's (BENCH_ARGS="--only put --no-ray")
 	$(BIN)/python benchmarks/bench.py $(BENCH_ARGS)
 
 wheel: $(BIN)/python ## build dist/jray-*.whl
@@ -54,7 +54,7 @@ clean: ## remove .venv and everything that was built or cached
 # --- .venv ----------------------------------------------------------------------------------------------
 # A stamp file for each set of packages: installed again when pyproject.toml is newer, else not touched.
 
-$(VENV)/.installed-base: EXTRAS :=
+$(VENV)/.installed-bench: EXTRAS := [bench]
 $(VENV)/.installed-lab: EXTRAS := [lab]
 $(VENV)/.installed-test: EXTRAS := [test,check]
 

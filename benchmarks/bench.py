@@ -1,104 +1,95 @@
-"""Three figures of jray beside concurrent.futures.ProcessPoolExecutor, in one run: `make bench`.
+"""jray's figures beside others' in one run: `make bench`.
 
-- first result: from the start of Python to the result of a first task, in a fresh process;
-- one at a time: from submitting a task that does nothing to having its result;
-- in flight: such tasks a second, 5 000 submitted together.
-
-Ratios are what to trust: the two runtimes take turns, so a slow minute of the machine strikes both. Each figure is the
-median of several rounds.
+Ratios are what to trust: the machine's own speed moves by a factor of two from minute to minute. `--only put` selects
+by a part of a figure's name, `--no-ray` leaves Ray out (it takes 10 s to start, and 600 MB).
 """
 
 from __future__ import annotations
 
-import statistics
+import argparse
+import json
+import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
 
-import jray
+import tasks
+from objects import MEASURES
+from table import Row, show
 
-WORKERS = 2
-ROUNDS = 5
-ONE_AT_A_TIME = 400
-IN_FLIGHT = 5_000
+LONGEST_S = 600
 
-FIRST_WITH_JRAY = "import jray; f = jray.remote(abs); assert jray.get(f.remote(-1)) == 1"
-FIRST_WITH_POOL = (
-    "from concurrent.futures import ProcessPoolExecutor\n"
-    "with ProcessPoolExecutor(2) as pool: assert pool.submit(abs, -1).result() == 1"
+Figures = dict[str, dict[str, float]]
+
+
+class Figure(NamedTuple):
+    """Where a row's number comes from, and what we want of it."""
+
+    name: str
+    measure: str
+    key: str
+    goal: str
+    beside_memcpy: bool = False
+
+
+OBJECTS = (
+    Figure("put of 100 MB, steady, GB/s", "put", "steady", ">= 0.8 of memcpy", beside_memcpy=True),
+    Figure("put of 100 MB, first time, GB/s", "put", "first", ">= 2.5", beside_memcpy=True),
+    Figure("get of 100 MB, µs", "get", "large", "<= 20"),
+    Figure("task returning 10 MB, ms", "task", "medium", "<= 1.5"),
+    Figure("get of 10 000 refs in one, ms", "refs", "many", "<= 6"),
+    Figure("zygote and 2 idle workers, MB", "idle", "MB", "<= 60"),
 )
+TASKS = ("first result, s", "one at a time, µs", "in flight, tasks/s")
 
 
-def nothing() -> None:
-    """The task: what is left is the runtime's own cost."""
-
-
-def first_result_s(program: str) -> float:
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", program], check=True)
-    return time.perf_counter() - began
-
-
-def one_at_a_time_us(run_one: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    for _ in range(ONE_AT_A_TIME):
-        run_one()
-    return (time.perf_counter() - began) / ONE_AT_A_TIME * 1e6
-
-
-def in_flight_per_s(run_many: Callable[[int], object]) -> float:
-    began = time.perf_counter()
-    run_many(IN_FLIGHT)
-    return IN_FLIGHT / (time.perf_counter() - began)
-
-
-def measure() -> dict[str, tuple[list[float], list[float]]]:
-    """Figure -> (jray's rounds, the pool's rounds)."""
-    figures: dict[str, tuple[list[float], list[float]]] = {
-        "first result, s": ([], []),
-        "one at a time, µs": ([], []),
-        "in flight, tasks/s": ([], []),
-    }
-    remote_nothing = jray.remote(nothing)
-    with jray.init(num_cpus=WORKERS), ProcessPoolExecutor(WORKERS) as pool:
-
-        def many_with_jray(number: int) -> None:
-            jray.get([remote_nothing.remote() for _ in range(number)])
-
-        def many_with_pool(number: int) -> None:
-            for future in [pool.submit(nothing) for _ in range(number)]:
-                future.result()
-
-        many_with_jray(500)  # workers are up, the function is known to be short
-        many_with_pool(500)
-        for _ in range(ROUNDS):
-            _note(figures, "first result, s", first_result_s(FIRST_WITH_JRAY), first_result_s(FIRST_WITH_POOL))
-            _note(
-                figures,
-                "one at a time, µs",
-                one_at_a_time_us(lambda: jray.get(remote_nothing.remote())),
-                one_at_a_time_us(lambda: pool.submit(nothing).result()),
-            )
-            _note(figures, "in flight, tasks/s", in_flight_per_s(many_with_jray), in_flight_per_s(many_with_pool))
+def figures_of(runtime: str, measures: list[str]) -> Figures:
+    """All object figures of a runtime, in a process of its own."""
+    program = str(Path(__file__).with_name("objects.py"))
+    environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
+    ended = subprocess.run(
+        [sys.executable, program, runtime, *measures],
+        stdout=subprocess.PIPE,
+        check=True,
+        timeout=LONGEST_S,
+        env=environment,
+    )
+    figures: Figures = json.loads(ended.stdout.splitlines()[-1])
     return figures
 
 
-def _note(figures: dict[str, tuple[list[float], list[float]]], name: str, jray_figure: float, pool: float) -> None:
-    figures[name][0].append(jray_figure)
-    figures[name][1].append(pool)
+def measure_objects(selected: list[Figure], *, with_ray: bool) -> list[Row]:
+    """Object figures of jray beside Ray's, and beside a plain copy."""
+    wanted = {figure.measure for figure in selected}
+    measures = [name for name in MEASURES if name in wanted]
+    jray = figures_of("jray", measures)
+    ray = figures_of("ray", measures) if with_ray else {}
+    rows = []
+    for figure in selected:
+        others = {"ray": ray[figure.measure][figure.key]} if with_ray else {}
+        if figure.beside_memcpy:
+            others["memcpy"] = jray[figure.measure]["memcpy"]
+        rows.append(Row(figure.name, jray[figure.measure][figure.key], others, figure.goal))
+    return rows
 
 
-def show(figures: dict[str, tuple[list[float], list[float]]]) -> None:
-    """The table; a ratio above 1 means that jray is that many times better."""
-    print(f"{'':<20} {'jray':>10} {'pool':>10} {'times better':>13}   (medians of {ROUNDS} rounds, {WORKERS} workers)")
-    for name, (ours, theirs) in figures.items():
-        mine, other = statistics.median(ours), statistics.median(theirs)
-        ratio = mine / other if name.endswith("/s") else other / mine
-        digits = 3 if name.endswith(", s") else 0
-        print(f"{name:<20} {mine:>10.{digits}f} {other:>10.{digits}f} {ratio:>13.1f}")
+def main() -> None:
+    """Measure what was asked for, print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", metavar="WORD", help="only the figures whose name has this word")
+    parser.add_argument("--no-ray", action="store_true", help="leave Ray out")
+    asked = parser.parse_args()
+    rows = []
+    if any(asked.only in name for name in TASKS):
+        rows += [row for row in tasks.measure() if asked.only in row.name]
+    selected = [figure for figure in OBJECTS if asked.only in figure.name]
+    if selected:
+        rows += measure_objects(selected, with_ray=not asked.no_ray)
+    if not rows:
+        parser.error(f"no figure has {asked.only!r} in its name")
+    show(rows)
 
 
 if __name__ == "__main__":
-    show(measure())
+    main()
