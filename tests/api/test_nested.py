@@ -101,7 +101,7 @@ def test_a_parent_that_keeps_what_its_child_needs_is_named(runtime_with, caplog)
 
 
 def test_workers_that_nobody_needs_any_more_end(runtime_with, monkeypatch):
-    monkeypatch.setattr("jray.runtime.core.placement.SURPLUS_S", 0.2)
+    monkeypatch.setattr("jray.runtime.core.idle.SURPLUS_S", 0.2)
     ray = runtime_with(num_cpus=1)
 
     @ray.remote

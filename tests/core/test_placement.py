@@ -7,6 +7,7 @@ from collections import deque
 import pytest
 
 from jray.runtime.core import messages as m
+from jray.runtime.core.idle import SURPLUS_S
 from jray.runtime.core.model import TaskState
 from jray.runtime.core.placement import (
     LINE_LIMIT,
@@ -14,7 +15,6 @@ from jray.runtime.core.placement import (
     MOST_WITHOUT_CPU,
     RECALL_GRACE_S,
     REFUSED_S,
-    SURPLUS_S,
 )
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.ids import NO_TASK, WorkerId

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
+from jray.runtime.core.idle import IdleWorkers
 from jray.runtime.core.messages import (
     EndWorker,
     Instruction,
@@ -28,7 +29,6 @@ LINE_LIMIT = 128  # attempts in one worker's line
 RECALL_GRACE_S = 0.02  # a line that is this late is called back, so that nobody waits behind a long task
 MOST_WITHOUT_CPU = 32  # tasks with num_cpus=0 that run at once: each needs a process all the same
 _BLOCKED_BESIDE_CPUS = 4  # and two for each CPU: so many tasks may be blocked before others stop to run past them
-SURPLUS_S = 10.0  # workers beyond the number of CPUs that are idle for so long end
 REFUSED_S = 0.5  # after the system refused a worker it is not asked again for so long
 MOST_REFUSALS = 10  # in a row, while every worker that there is waits for others: then tasks fail
 _EMPTY_QUEUES_KEPT = 64  # a session asks for a few shapes again and again; who asks for thousands pays for none twice
@@ -54,7 +54,7 @@ class Placement:
         self._most_queues = _EMPTY_QUEUES_KEPT
         self.resuming: deque[WorkerRecord] = deque()  # their heads stand ahead of all queued tasks
         self.without_cpu = 0  # leases whose shape has no CPU, less the released ones
-        self._idle: dict[WorkerId, WorkerRecord] = {}  # the last one is the warmest
+        self._idle = IdleWorkers(max(1, -(-self.resources.total.get(CPU, 0) // UNIT)))
         self._hungry: dict[WorkerId, WorkerRecord] = {}  # busy, and their line has become short
         self._blocked: dict[WorkerId, WorkerRecord] = {}
         self._mean_s: dict[str, float] = {}
@@ -62,10 +62,7 @@ class Placement:
         self._tasks = tasks
         self._orders = 0
         self._next_worker = next_worker
-        self._workers_kept = max(1, -(-self.resources.total.get(CPU, 0) // UNIT))
         self._timer: float | None = None
-        self._surplus_at: float | None = None  # when to look for surplus workers
-        self._idle_before: dict[WorkerId, int] = {}  # those that were idle when that was decided -> their leases
         self._refused_until = 0.0  # no worker is asked for before
         self._refusals = 0  # in a row
         self._warnings = Warnings(self.resources, tasks, self._blocked)
@@ -160,19 +157,19 @@ class Placement:
 
     def can_have_worker(self, now: float) -> bool:
         """Whether a lease could be opened now, as far as processes go."""
-        return bool(self._idle) or now >= self._refused_until
+        return len(self._idle) > 0 or now >= self._refused_until
 
     def end_lease(self, worker: WorkerRecord) -> None:
         """Everything it holds is free; the worker is idle."""
         self._release(worker)
         worker.state = WorkerState.IDLE
-        self._idle[worker.id] = worker
+        self._idle.add(worker)
 
     def lose(self, worker: WorkerRecord) -> None:
         """Its process ended."""
         self._release(worker)
         worker.state = WorkerState.DEAD
-        self._idle.pop(worker.id, None)
+        self._idle.remove(worker)
         del self.workers[worker.id]
 
     def _release(self, worker: WorkerRecord) -> None:
@@ -207,30 +204,15 @@ class Placement:
             if queue.length:
                 waiting.append(queue)
                 yield from self._warnings.about(queue)
-        yield from self._plan_surplus(now)
-
-    def _plan_surplus(self, now: float) -> Iterator[Instruction]:
-        """Some workers may be too many: look again after a while whether they have been idle all the time."""
-        if self._surplus_at is None:
-            if len(self._idle) <= self._workers_kept:
-                return
-            self._idle_before = {worker.id: worker.leases for worker in self._idle.values() if worker.holds_nothing}
-            if not self._idle_before:
-                return
-            self._surplus_at = now + SURPLUS_S
-        yield from self.set_timer(self._surplus_at)
+        look_at = self._idle.when_to_look(now)
+        if look_at is not None:
+            yield from self.set_timer(look_at)
 
     def end_surplus(self, now: float) -> Iterator[EndWorker]:
-        """The timer fired: end those that have been idle for long, the coldest first."""
-        if self._surplus_at is None or now < self._surplus_at:
-            return
-        self._surplus_at = None
-        for worker in list(self._idle.values()):
-            if len(self._idle) <= self._workers_kept:
-                return
-            if worker.holds_nothing and self._idle_before.get(worker.id) == worker.leases:
-                self.lose(worker)
-                yield EndWorker(worker.id)
+        """The timer fired: end those that have been idle for long."""
+        for worker in self._idle.surplus(now):
+            self.lose(worker)
+            yield EndWorker(worker.id)
 
     def recall_late(self, now: float) -> Iterator[Instruction]:
         """The timer fired: call back the lines that are late, and look again later if any line is long."""
@@ -291,7 +273,7 @@ class Placement:
             if not self.can_have_worker(now):
                 yield from self.set_timer(self._refused_until)
                 break
-            worker = self._idle.popitem()[1] if self._idle else None
+            worker = self._idle.take()
             if worker is None:
                 worker = self._new_worker()
                 yield StartWorker(worker.id)

@@ -1,0 +1,56 @@
+"""Workers that have nothing to do: who is next, and who has been idle for so long that it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jray.runtime.core.model import WorkerRecord
+from jray.runtime.ids import WorkerId
+
+SURPLUS_S = 10.0  # workers beyond the number of CPUs that are idle for so long end
+
+
+class IdleWorkers:
+    """A stack: the warmest is taken first, so the coldest are those that can be spared."""
+
+    def __init__(self, kept: int) -> None:
+        """So many may stay idle for ever."""
+        self._kept = kept
+        self._workers: dict[WorkerId, WorkerRecord] = {}  # the last one is the warmest
+        self._look_at: float | None = None  # when to look for surplus workers
+        self._idle_before: dict[WorkerId, int] = {}  # those that were idle when that was decided -> their leases
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._workers)
+
+    def add(self, worker: WorkerRecord) -> None:
+        """Its lease has ended."""
+        self._workers[worker.id] = worker
+
+    def take(self) -> WorkerRecord | None:
+        """The warmest one, for a lease."""
+        return self._workers.popitem()[1] if self._workers else None
+
+    def remove(self, worker: WorkerRecord) -> None:
+        """It is lost, if it was here at all."""
+        self._workers.pop(worker.id, None)
+
+    def when_to_look(self, now: float) -> float | None:
+        """Some may be too many: look again at that time whether they have been idle since."""
+        if self._look_at is None and len(self._workers) > self._kept:
+            self._idle_before = {worker.id: worker.leases for worker in self._workers.values() if worker.holds_nothing}
+            if self._idle_before:
+                self._look_at = now + SURPLUS_S
+        return self._look_at
+
+    def surplus(self, now: float) -> Iterator[WorkerRecord]:
+        """Those that have been idle for long, the coldest first, when it is time. The caller removes each one."""
+        if self._look_at is None or now < self._look_at:
+            return
+        self._look_at = None
+        for worker in list(self._workers.values()):
+            if len(self._workers) <= self._kept:
+                return
+            if worker.holds_nothing and self._idle_before.get(worker.id) == worker.leases:
+                yield worker
