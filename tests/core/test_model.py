@@ -46,7 +46,7 @@ def test_the_fast_table_is_the_same_table(state):
 
 
 def test_states_have_names_that_people_can_read():
-    assert [state.value for state in WorkerState] == ["idle", "busy", "dead"]
+    assert [state.value for state in WorkerState] == ["idle", "busy", "leaving", "dead"]
     assert [state.value for state in ObjectState] == ["pending", "ready", "failed"]
 
 

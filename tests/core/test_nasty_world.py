@@ -12,7 +12,8 @@ from dataclasses import replace
 import pytest
 
 from jray.runtime.core import messages as m
-from jray.runtime.core.model import ObjectState, TaskState
+from jray.runtime.core.gpus import GpuWorkers
+from jray.runtime.core.model import ObjectState, TaskState, WorkerState
 from jray.runtime.core.placement import Placement
 from jray.runtime.core.references import References
 from jray.runtime.core.resources import Resources
@@ -53,7 +54,7 @@ def test_the_same_events_give_the_same_instructions(seed):
 def test_what_happens_is_nasty_enough():
     """The seeds above are worth nothing when the rare things do not happen in them."""
     moves, said = Counter(), Counter()
-    for seed in range(300):
+    for seed in range(400):
         world = World(seed, checks_books=False).run()
         moves.update((was.name, to.name) for _, _, was, to in world.scheduler.history._moves)
         said.update(type(message) for events, orders in world.log for message in events + orders)
@@ -252,7 +253,46 @@ def a_failure_does_not_end_a_wait(patch):
     )
 
 
+def gpus_are_counted_by_their_sum(patch):
+    patch.setattr(Resources, "_has_gpus", lambda *_: True)
+
+
+def idle_workers_keep_the_memory_of_gpus(patch):
+    patch.setattr(GpuWorkers, "_in_the_way", lambda *_: [])
+    patch.setattr(GpuWorkers, "_is_free", lambda *_: True)
+
+
+def nobody_waits_until_memory_of_gpus_is_free(patch):
+    patch.setattr(GpuWorkers, "_is_free", lambda *_: True)
+
+
+def workers_with_gpus_that_must_leave_are_never_told(patch):
+    patch.setattr(GpuWorkers, "_in_the_way", lambda *_: [])
+
+
+def workers_are_used_again_for_any_gpus(patch):
+    patch.setattr(GpuWorkers, "_can_take", lambda _, worker, *__: worker.state is WorkerState.IDLE)
+
+
+def blocked_tasks_give_their_gpus_back(patch):
+    block = Placement.block
+
+    def and_gpus(placement, worker):
+        block(placement, worker)
+        placement.gpu_workers.let_go(worker)
+        placement.gpu_workers.forget(worker)
+        placement.resources.available["GPU"] = sum(placement.resources.free_gpus)
+
+    patch.setattr(Placement, "block", and_gpus)
+
+
 BROKEN = {
+    gpus_are_counted_by_their_sum: "does not have its GPUs",
+    idle_workers_keep_the_memory_of_gpus: "is crowded",
+    nobody_waits_until_memory_of_gpus_is_free: "is crowded",
+    workers_with_gpus_that_must_leave_are_never_told: "could run, and does not",
+    workers_are_used_again_for_any_gpus: "is crowded|does not have its GPUs",
+    blocked_tasks_give_their_gpus_back: "is crowded|GPU is oversubscribed",
     no_fence: "starts, but|runs in two|was heard, and nothing|is sent to",
     blocked_tasks_keep_their_cpus: "could run, and does not|could go on, and do not",
     resumed_tasks_take_no_cpu: "CPU is oversubscribed",

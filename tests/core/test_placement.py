@@ -379,7 +379,7 @@ class TestWarnings:
     ENDLESS = (
         "Task f asks for 3 CPU. This runtime has 2 CPU, 1 gpu, so the task stays pending; nothing else waits behind "
         "it. Ask for less (.options(...), or the %%remote line), or start again with more: "
-        "jray.shutdown(); jray.init(num_cpus=..., resources={...})."
+        "jray.shutdown(); jray.init(num_cpus=..., num_gpus=..., resources={...})."
     )
 
     BOTH = (

@@ -11,35 +11,44 @@ SURPLUS_S = 10.0  # workers beyond the number of CPUs that are idle for so long 
 
 
 class IdleWorkers:
-    """A stack: the warmest is taken first, so the coldest are those that can be spared."""
+    """A stack: the warmest is taken first, so the coldest are those that can be spared.
+
+    Workers with GPUs are beside the stack: who takes one wants a certain one.
+    """
 
     def __init__(self, kept: int) -> None:
-        """So many may stay idle for ever."""
+        """So many may stay idle for ever; none of those that have GPUs, whose memory others may want."""
         self._kept = kept
+        self._with_gpus: dict[WorkerId, WorkerRecord] = {}
         self._workers: dict[WorkerId, WorkerRecord] = {}  # the last one is the warmest
         self._look_at: float | None = None  # when to look for surplus workers
         self._idle_before: dict[WorkerId, int] = {}  # those that were idle when that was decided -> their leases
 
     def __len__(self) -> int:
-        """How many there are."""
+        """How many there are that have no GPUs."""
         return len(self._workers)
 
     def add(self, worker: WorkerRecord) -> None:
         """Its lease has ended."""
-        self._workers[worker.id] = worker
+        workers = self._with_gpus if worker.gpus else self._workers
+        workers[worker.id] = worker
 
     def take(self) -> WorkerRecord | None:
-        """The warmest one, for a lease."""
+        """The warmest one without GPUs, for a lease."""
         return self._workers.popitem()[1] if self._workers else None
 
     def remove(self, worker: WorkerRecord) -> None:
-        """It is lost, if it was here at all."""
-        self._workers.pop(worker.id, None)
+        """It has another lease, or is lost; if it was here at all."""
+        workers = self._with_gpus if worker.gpus else self._workers
+        workers.pop(worker.id, None)
 
     def when_to_look(self, now: float) -> float | None:
         """Some may be too many: look again at that time whether they have been idle since."""
-        if self._look_at is None and len(self._workers) > self._kept:
-            self._idle_before = {worker.id: worker.leases for worker in self._workers.values() if worker.holds_nothing}
+        if self._look_at is None and (self._with_gpus or len(self._workers) > self._kept):
+            idle = [*self._with_gpus.values()]
+            if len(self._workers) > self._kept:
+                idle += self._workers.values()
+            self._idle_before = {worker.id: worker.leases for worker in idle if worker.holds_nothing}
             if self._idle_before:
                 self._look_at = now + SURPLUS_S
         return self._look_at
@@ -49,8 +58,7 @@ class IdleWorkers:
         if self._look_at is None or now < self._look_at:
             return
         self._look_at = None
-        for worker in list(self._workers.values()):
-            if len(self._workers) <= self._kept:
-                return
-            if worker.holds_nothing and self._idle_before.get(worker.id) == worker.leases:
+        for worker in [*self._with_gpus.values(), *self._workers.values()]:
+            is_one_too_many = worker.gpus or len(self._workers) > self._kept
+            if is_one_too_many and worker.holds_nothing and self._idle_before.get(worker.id) == worker.leases:
                 yield worker

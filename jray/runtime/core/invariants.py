@@ -6,9 +6,9 @@ from collections import Counter
 
 from jray.runtime.core.memory import Memory, Place
 from jray.runtime.core.model import ObjectState, TaskState, WorkerState
-from jray.runtime.core.resources import CPU
+from jray.runtime.core.resources import CPU, GPU, gpus_in
 from jray.runtime.core.scheduler import Scheduler
-from jray.runtime.ids import KERNEL, ObjectId
+from jray.runtime.ids import KERNEL, UNIT, ObjectId
 
 _HELD = (TaskState.RUNNING, TaskState.BLOCKED, TaskState.RESUMING)
 
@@ -20,6 +20,7 @@ class BrokenInvariant(AssertionError):
 def check(scheduler: Scheduler) -> None:
     """Raise BrokenInvariant at the first contradiction."""
     _check_resources(scheduler)
+    _check_gpus(scheduler)
     _check_tasks(scheduler)
     _check_workers(scheduler)
     _check_objects(scheduler)
@@ -47,6 +48,22 @@ def _check_resources(scheduler: Scheduler) -> None:
         _require(free >= 0, f"{name} is oversubscribed by {-free}")
         _require(free + held[name] == total, f"{name}: {free} free + {held[name]} held != {total}")
     _require(placement.without_cpu == without_cpu, "leases without CPU are miscounted")
+    _require(sum(placement.resources.free_gpus) == placement.resources.available.get(GPU, 0), "GPUs are miscounted")
+
+
+def _check_gpus(scheduler: Scheduler) -> None:
+    placement = scheduler.placement
+    free = placement.resources.free_gpus
+    held, shares = [0] * len(free), [0] * len(free)
+    for worker in placement.workers.values():
+        _require((worker.id in placement.gpu_workers.workers) == bool(worker.gpus), "has GPUs, or not:", worker)
+        if worker.lease is not None:
+            _require(gpus_in(worker.lease.shape) == len(worker.gpus) * worker.gpu_share, "has other GPUs:", worker)
+        for gpu in worker.gpus:
+            shares[gpu] += worker.gpu_share
+            held[gpu] += worker.gpu_share if worker.lease is not None else 0
+    _require(held == [UNIT - amount for amount in free], f"of the GPUs {held} is held, and {free} is free")
+    _require(max(shares, default=0) <= UNIT, f"workers crowd a GPU: {shares}")
 
 
 def _check_tasks(scheduler: Scheduler) -> None:
@@ -127,6 +144,6 @@ def _check_nobody_waits_without_reason(scheduler: Scheduler) -> None:
         _require(worker.lease.cpus > placement.resources.available.get(CPU, 0), f"{worker.id} could go on")
     for queue in placement.queues.values():
         if queue.length and queue.cpus and not placement.resuming:
-            has_room = placement.resources.fits(queue.shape) and placement.can_have_worker(scheduler.now)
+            has_room = placement.resources.fits(queue.shape) and placement.can_have_worker(queue, scheduler.now)
             could_run = has_room and not placement.must_yield(queue)
             _require(not could_run, f"{queue.head.spec.name} could run")

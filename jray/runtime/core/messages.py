@@ -249,11 +249,15 @@ class StartWorker:
     """Start a process. Tasks may be sent to it at once; it reads them when it is up."""
 
     worker: WorkerId
+    gpus: tuple[int, ...] = ()  # that it sees, all its life
 
 
 @message
 class EndWorker:
-    """It is idle, holds nothing, and there are more such than CPUs. The scheduler has forgotten it."""
+    """It is idle, and not needed any more, or its GPUs are needed by others.
+
+    The scheduler has forgotten it; one with GPUs is remembered until its process has ended.
+    """
 
     worker: WorkerId
 

@@ -65,6 +65,7 @@ class WorkerState(Enum):
 
     IDLE = "idle"
     BUSY = "busy"
+    LEAVING = "leaving"  # was told to end, and has GPUs: until its process has ended their memory is not free
     DEAD = "dead"
 
 
@@ -127,6 +128,8 @@ class WorkerRecord:
     """One worker process, as the scheduler sees it."""
 
     id: WorkerId
+    gpus: tuple[int, ...] = ()  # that its process sees, all its life
+    gpu_share: int = 0  # of each of them, in units: what its lease holds, or the last one held
     state: WorkerState = WorkerState.IDLE
     lease: Lease | None = None
     refs: set[ObjectId] = field(default_factory=set)  # objects its process holds

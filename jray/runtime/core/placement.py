@@ -6,8 +6,9 @@ Placement keeps the books of what is held. The scheduler gives it a `move` to ca
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
+from jray.runtime.core.gpus import NO_GPUS, GpuWorkers
 from jray.runtime.core.idle import IdleWorkers
 from jray.runtime.core.messages import (
     EndWorker,
@@ -54,6 +55,7 @@ class Placement:
         self._most_queues = _EMPTY_QUEUES_KEPT
         self.resuming: deque[WorkerRecord] = deque()  # their heads stand ahead of all queued tasks
         self.without_cpu = 0  # leases whose shape has no CPU, less the released ones
+        self.gpu_workers = GpuWorkers(self.resources)
         self._idle = IdleWorkers(max(1, -(-self.resources.total.get(CPU, 0) // UNIT)))
         self._hungry: dict[WorkerId, WorkerRecord] = {}  # busy, and their line has become short
         self._blocked: dict[WorkerId, WorkerRecord] = {}
@@ -155,9 +157,12 @@ class Placement:
         is_still = len(self._blocked) == len(self.workers)
         return self._refusals >= MOST_REFUSALS and is_still
 
-    def can_have_worker(self, now: float) -> bool:
-        """Whether a lease could be opened now, as far as processes go."""
-        return len(self._idle) > 0 or now >= self._refused_until
+    def can_have_worker(self, queue: ShapeQueue, now: float) -> bool:
+        """Whether a lease that fits could be opened now, as far as processes go."""
+        if not queue.gpus:
+            return len(self._idle) > 0 or now >= self._refused_until
+        place = self.gpu_workers.place_for(queue.gpus)
+        return place.is_free and (place.worker is not None or now >= self._refused_until)
 
     def end_lease(self, worker: WorkerRecord) -> None:
         """Everything it holds is free; the worker is idle."""
@@ -170,6 +175,7 @@ class Placement:
         self._release(worker)
         worker.state = WorkerState.DEAD
         self._idle.remove(worker)
+        self.gpu_workers.forget(worker)
         del self.workers[worker.id]
 
     def _release(self, worker: WorkerRecord) -> None:
@@ -177,6 +183,8 @@ class Placement:
         if lease is None:
             return
         self.resources.give_back(lease.shape)
+        if worker.gpus:
+            self.gpu_workers.let_go(worker)
         if lease.released:
             if lease.cpus:
                 self.resources.take_cpus(lease.cpus)  # they were given back when it blocked
@@ -204,15 +212,19 @@ class Placement:
             if queue.length:
                 waiting.append(queue)
                 yield from self._warnings.about(queue)
+        for worker in self._idle.surplus(now):
+            yield self._end(worker)
         look_at = self._idle.when_to_look(now)
         if look_at is not None:
             yield from self.set_timer(look_at)
 
-    def end_surplus(self, now: float) -> Iterator[EndWorker]:
-        """The timer fired: end those that have been idle for long."""
-        for worker in self._idle.surplus(now):
+    def _end(self, worker: WorkerRecord) -> EndWorker:
+        if worker.gpus:
+            self._idle.remove(worker)
+            worker.state = WorkerState.LEAVING
+        else:
             self.lose(worker)
-            yield EndWorker(worker.id)
+        return EndWorker(worker.id)
 
     def recall_late(self, now: float) -> Iterator[Instruction]:
         """The timer fired: call back the lines that are late, and look again later if any line is long."""
@@ -270,14 +282,10 @@ class Placement:
         while queue.length and self.resources.fits(queue.shape):
             if self.must_yield(queue) or (not queue.cpus and self.without_cpu >= MOST_WITHOUT_CPU):
                 break
-            if not self.can_have_worker(now):
-                yield from self.set_timer(self._refused_until)
-                break
-            worker = self._idle.take()
+            worker = yield from self._worker_for(queue, now)
             if worker is None:
-                worker = self._new_worker()
-                yield StartWorker(worker.id)
-            self._open_lease(worker, queue.shape)
+                break
+            self._open_lease(worker, queue)
             yield from self._fill_line(worker, queue, now)
         if (
             queue.length
@@ -304,15 +312,31 @@ class Placement:
             if not queue.length:
                 return
 
-    def _new_worker(self) -> WorkerRecord:
+    def _worker_for(self, queue: ShapeQueue, now: float) -> Generator[Instruction, None, WorkerRecord | None]:
+        """An idle worker or a new one. None: not yet; the timer will tell, or the end of one that has to leave."""
+        place = self.gpu_workers.place_for(queue.gpus) if queue.gpus else NO_GPUS
+        worker = place.worker if queue.gpus else self._idle.take()
+        if worker is None and now < self._refused_until:
+            yield from self.set_timer(self._refused_until)
+            return None
+        for idle in place.in_the_way:
+            yield self._end(idle)
+        if not place.is_free:
+            return None
+        if worker is not None:
+            self._idle.remove(worker)
+            return worker
         number = WorkerId(self._next_worker())
-        worker = self.workers[number] = WorkerRecord(number)
+        worker = self.workers[number] = WorkerRecord(number, place.gpus)
+        yield StartWorker(number, place.gpus)
         return worker
 
-    def _open_lease(self, worker: WorkerRecord, shape: Shape) -> None:
-        self.resources.take(shape)
+    def _open_lease(self, worker: WorkerRecord, queue: ShapeQueue) -> None:
+        self.resources.take(queue.shape)
+        if queue.gpus:
+            self.gpu_workers.hold(worker, queue.gpus)
         worker.state = WorkerState.BUSY
-        worker.lease = Lease(shape)
+        worker.lease = Lease(queue.shape)
         worker.leases += 1
         if not worker.lease.cpus:
             self.without_cpu += 1

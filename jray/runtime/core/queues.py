@@ -6,7 +6,7 @@ from bisect import insort
 from collections import deque
 
 from jray.runtime.core.model import TaskRecord
-from jray.runtime.core.resources import cpus_in
+from jray.runtime.core.resources import cpus_in, gpus_in
 from jray.runtime.ids import Shape, TaskId
 
 
@@ -17,12 +17,13 @@ class ShapeQueue:
     take turns; the tasks of one submitter keep their order.
     """
 
-    __slots__ = ("_depths", "_levels", "cpus", "is_announced", "length", "shape")
+    __slots__ = ("_depths", "_levels", "cpus", "gpus", "is_announced", "length", "shape")
 
     def __init__(self, shape: Shape) -> None:
         """Make an empty queue for one shape."""
         self.shape = shape
         self.cpus = cpus_in(shape)
+        self.gpus = gpus_in(shape)
         self.length = 0
         self.is_announced = False  # the user was told that it can never be met
         self._depths: list[int] = []  # sorted; the last is the deepest

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from jray.runtime.ids import UNIT, Shape
 
 CPU = "CPU"
+GPU = "GPU"
 
 
 def shape_of(amounts: Mapping[str, float]) -> Shape:
@@ -20,8 +21,17 @@ def shape_of(amounts: Mapping[str, float]) -> Shape:
 
 def cpus_in(shape: Shape) -> int:
     """The CPU part of a shape, in units: what a blocked task gives back."""
+    return _part(shape, CPU)
+
+
+def gpus_in(shape: Shape) -> int:
+    """The GPU part of a shape, in units: less than one GPU, or whole ones."""
+    return _part(shape, GPU)
+
+
+def _part(shape: Shape, which: str) -> int:
     for name, amount in shape:
-        if name == CPU:
+        if name == which:
             return amount
     return 0
 
@@ -34,20 +44,31 @@ def in_words(shape: Shape) -> str:
 class Resources:
     """The totals of this machine and what of it is free now.
 
-    Invariant: total == available + everything held by leases. Checked in invariants.py.
+    GPUs are counted one by one as well, since no task may have two halves of different ones.
+
+    Invariant: total == available + everything held by leases; the GPUs of `available` are the sum of `free_gpus`.
+    Checked in invariants.py.
     """
 
-    __slots__ = ("available", "total")
+    __slots__ = ("available", "free_gpus", "total")
 
     def __init__(self, total: Shape) -> None:
         """Start with everything free."""
         self.total: dict[str, int] = dict(total)
         self.available: dict[str, int] = dict(total)
+        self.free_gpus = [UNIT] * (self.total.get(GPU, 0) // UNIT)  # of each, by number
 
     def fits(self, shape: Shape) -> bool:
         """Whether all of it is free now."""
         available = self.available
-        return all(amount <= available.get(name, 0) for name, amount in shape)
+        if not all(amount <= available.get(name, 0) for name, amount in shape):
+            return False
+        return not self.free_gpus or self._has_gpus(gpus_in(shape))
+
+    def _has_gpus(self, amount: int) -> bool:
+        if amount < UNIT:
+            return not amount or max(self.free_gpus) >= amount
+        return self.free_gpus.count(UNIT) * UNIT >= amount
 
     def could_fit(self, shape: Shape) -> bool:
         """Whether it would fit on an idle machine."""
@@ -55,10 +76,10 @@ class Resources:
 
     def lacking(self, shape: Shape) -> tuple[str, ...]:
         """The names of which too little is free now."""
-        return tuple(name for name, amount in shape if amount > self.available.get(name, 0))
+        return tuple(name for name, amount in shape if not self.fits(((name, amount),)))
 
     def take(self, shape: Shape) -> None:
-        """Book it as held. The caller has asked `fits`."""
+        """Book it as held. The caller has asked `fits`, and says with `take_gpus` which GPUs."""
         for name, amount in shape:
             self.available[name] -= amount
 
@@ -66,6 +87,16 @@ class Resources:
         """Book it as free again."""
         for name, amount in shape:
             self.available[name] += amount
+
+    def take_gpus(self, gpus: tuple[int, ...], share: int) -> None:
+        """Book a share of each of these GPUs as held."""
+        for gpu in gpus:
+            self.free_gpus[gpu] -= share
+
+    def give_back_gpus(self, gpus: tuple[int, ...], share: int) -> None:
+        """Book it as free again."""
+        for gpu in gpus:
+            self.free_gpus[gpu] += share
 
     def take_cpus(self, units: int) -> None:
         """Book CPUs of a resumed task as held again."""

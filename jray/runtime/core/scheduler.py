@@ -85,6 +85,8 @@ class Scheduler:
         for instruction in self.placement.settle(self.now):
             if type(instruction) is m.StartWorker:
                 self.memory.admit(instruction.worker)
+            elif type(instruction) is m.EndWorker and instruction.worker not in self.placement.workers:
+                self.memory.dismiss(instruction.worker)
             self._out.append(instruction)
         freed = self.references.take_freed()
         if freed:
@@ -283,9 +285,6 @@ class Scheduler:
 
     def _on_timer(self, event: m.TimerFired) -> None:
         self._out.extend(self.placement.recall_late(event.at))
-        for order in self.placement.end_surplus(event.at):
-            self.memory.dismiss(order.worker)
-            self._out.append(order)
         self.memory.is_dirty = True  # somebody may wait for room, and time has passed
 
     # ---- moves and consequences

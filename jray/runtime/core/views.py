@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jray.runtime.core.model import TaskRecord, TaskState
-from jray.runtime.core.resources import Resources, in_words
+from jray.runtime.core.resources import GPU, Resources, in_words
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.ids import UNIT, TaskId
 
@@ -96,7 +96,9 @@ def _why_queued(resources: Resources, task: TaskRecord) -> str:
         there_is = in_words(tuple(sorted(resources.total.items())))
         return f"queued for ever: it needs {in_words(shape)}, and this runtime has {there_is}"
     free = ", ".join(f"{resources.available.get(name, 0) / UNIT:g} {name}" for name, _ in shape)
-    return f"queued: it needs {in_words(shape)}; free now: {free or 'a worker'}"
+    in_parts = any(name == GPU and amount <= resources.available[GPU] for name, amount in shape)
+    but = ", but not on one GPU" if in_parts and GPU in resources.lacking(shape) else ""
+    return f"queued: it needs {in_words(shape)}; free now: {free or 'a worker'}{but}"
 
 
 def _amounts(units: Mapping[str, int]) -> dict[str, float]:

@@ -35,7 +35,7 @@ class Warnings:
         return WarnUser(
             f"Task {queue.head.spec.name} asks for {in_words(queue.shape)}. This runtime has {there_is}, so the task "
             "stays pending; nothing else waits behind it. Ask for less (.options(...), or the %%remote line), or start "
-            "again with more: jray.shutdown(); jray.init(num_cpus=..., resources={...})."
+            "again with more: jray.shutdown(); jray.init(num_cpus=..., num_gpus=..., resources={...})."
         )
 
     def _waits_for_itself(self, queue: ShapeQueue) -> Iterator[Instruction]:

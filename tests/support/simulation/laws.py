@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from jray.runtime.core import messages as m
 from jray.runtime.core.placement import MOST_WITHOUT_CPU
-from jray.runtime.core.resources import CPU, Shape, cpus_in
-from jray.runtime.ids import KERNEL, ObjectId, TaskId, WorkerId, returned_object
+from jray.runtime.core.resources import CPU, GPU, Shape, cpus_in, gpus_in
+from jray.runtime.ids import KERNEL, UNIT, ObjectId, TaskId, WorkerId, returned_object
 
 if TYPE_CHECKING:
     from tests.support.simulation.worker import SimulatedWorker
@@ -124,6 +124,11 @@ class Laws:
         for other in self.workers.values():
             runs_it = other is not worker and other.is_alive and other.body and other.body.task == task
             law(not runs_it, f"{task:x} runs in two workers")
+        wanted = gpus_in(job.spec.shape)
+        share = min(wanted, UNIT)
+        has_them = share * len(worker.gpus) == wanted
+        law(has_them, f"{task:x} does not have its GPUs: it wants {wanted}, and sees {worker.gpus}")
+        worker.gpu_share = max(worker.gpu_share, share)
         self.check_use()
 
     def leads_back(self, ref: ObjectId, results: Sequence[ObjectId]) -> bool:
@@ -143,6 +148,18 @@ class Laws:
         for name, amount in self._used().items():
             total = dict(self.total).get(name, 0)
             law(amount <= total, f"{name} is oversubscribed: {amount} of {total} in use")
+        for gpu in range(dict(self.total).get(GPU, 0) // UNIT):
+            # A process keeps memory of its GPUs until it ends, whether a task runs in it or not.
+            there = [worker for worker in self.workers.values() if worker.is_alive and gpu in worker.gpus]
+            law(sum(worker.gpu_share for worker in there) <= UNIT, f"GPU {gpu} is crowded: {[w.id for w in there]}")
+
+    def _has_gpus(self, amount: int) -> bool:
+        """Whether so much is free on GPUs that no task holds: whole ones, or a part of one."""
+        free = [UNIT] * (dict(self.total).get(GPU, 0) // UNIT)
+        for worker in self.workers.values():
+            for gpu in worker.gpus if worker.is_alive and worker.body is not None else ():
+                free[gpu] -= min(UNIT, gpus_in(self.jobs[worker.body.task].spec.shape))
+        return not amount or (max(free, default=0) >= amount if amount < UNIT else free.count(UNIT) * UNIT >= amount)
 
     def _used(self) -> Counter[str]:
         used: Counter[str] = Counter()
@@ -159,12 +176,14 @@ class Laws:
     def judge(self, order: m.Instruction) -> None:
         """One instruction; called in their order, before it is performed."""
         match order:
-            case m.StartWorker(worker):
+            case m.StartWorker(worker, gpus):
                 law(worker not in self.workers, f"worker {worker} is started twice")
+                law(len(set(gpus)) == len(gpus), f"worker {worker} has a GPU twice: {gpus}")
             case m.EndWorker(worker):
                 ended = self.workers.get(worker)
                 law(ended is not None, f"{worker} is ended, which is lost or was never started")
                 law(not ended.owes, f"{worker} is ended, and has {ended.owes}")
+                law(not ended.is_ended, f"{worker} is ended twice")
             case m.SendTasks(worker, runs):
                 self._judge_sent(worker, runs)
             case m.PublishReport(task, worker, attempt):
@@ -189,6 +208,7 @@ class Laws:
         worker = self.workers.get(worker_id)
         law(worker is not None, f"tasks are sent to {worker_id}, which is lost or was never started")
         law(len(runs) > 0, "an empty line is sent")
+        law(not worker.is_ended, f"tasks are sent to {worker_id}, which was told to end")
         for task, attempt in runs:
             job = self.jobs[task]
             law(not job.is_over, f"{task:x} is sent although its outcome is published")
@@ -290,7 +310,8 @@ class Laws:
             if task in held or Fate.PENDING in fates:
                 continue
             has_to_wait = owed if cpus_in(job.spec.shape) else without_cpu >= MOST_WITHOUT_CPU
-            law(bool(has_to_wait) or not _fits(job.spec.shape, free), f"{task:x} could run, and does not")
+            has_room = _fits(job.spec.shape, free) and self._has_gpus(gpus_in(job.spec.shape))
+            law(bool(has_to_wait) or not has_room, f"{task:x} could run, and does not")
 
     # ---- the end
 

@@ -47,7 +47,7 @@ class Mood:
     def drawn(cls, rng: Random, size: int) -> Mood:
         """A mood; `size` multiplies how much there is to do."""
         cpus = rng.choice((1, 1, 2, 2, 3, 4))
-        total = shape_of({"CPU": cpus, "gpu": rng.choice((0, 1, 2)), "disk": 1})
+        total = shape_of({"CPU": cpus, "GPU": rng.choice((0, 1, 2, 3)), "disk": 1})
         tasks = size * rng.randint(4, 24)
         depth = rng.choice((0, 1, 2, 2, 3))
         return cls(
@@ -102,8 +102,11 @@ class Mood:
 
 def _drawn_shapes(rng: Random, cpus: int) -> list[Shape]:
     ordinary: list[dict[str, float]] = [{"CPU": 1}, {"CPU": 0.5}, {"CPU": cpus}, {}, {"disk": 0.5}]
-    special: list[dict[str, float]] = [{"CPU": 1, "gpu": 1}, {"gpu": 1}, {"CPU": cpus + 1}, {"CPU": 1, "tpu": 1}]
-    few = rng.choice((ordinary[:1], ordinary[:1], [{"CPU": cpus}, {}], None, None))
+    special: list[dict[str, float]] = [{"CPU": 1, "GPU": 1}, {"GPU": 1}, {"CPU": cpus + 1}, {"CPU": 1, "tpu": 1}]
+    shares: list[dict[str, float]] = [{"CPU": 1, "GPU": 0.5}, {"GPU": 0.25}, {"GPU": 0.6}, {"GPU": 2}, {"CPU": 0.5}]
+    few = rng.choice(
+        (ordinary[:1], ordinary[:1], [{"CPU": cpus}, {}], rng.choices(shares + special[:2], k=4), None, None)
+    )
     if few is None:
         few = rng.choices(ordinary, k=3) + rng.choices(ordinary + special, k=1)
     return [shape_of(shape) for shape in few]

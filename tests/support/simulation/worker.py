@@ -15,7 +15,7 @@ from jray.runtime.ids import ObjectId, TaskId, WorkerId, id_source, returned_obj
 from tests.support.simulation.laws import Fate, Laws, Wait
 from tests.support.simulation.mood import FUNCTIONS, Mood
 
-Order = m.SendTasks | m.RecallTasks | m.ReplyToWait
+Order = m.SendTasks | m.RecallTasks | m.ReplyToWait | m.EndWorker
 REPEATED = (m.TaskFinished, m.TaskFailed, m.AttemptsHandedBack, m.WaitAbandoned)  # what a nasty worker says twice
 
 
@@ -33,9 +33,12 @@ class Body:
 class SimulatedWorker:
     """A process: what it holds, what it runs, what it has been told, what it says."""
 
-    def __init__(self, number: WorkerId, laws: Laws, mood: Mood, rng: Random) -> None:
+    def __init__(self, number: WorkerId, gpus: tuple[int, ...], laws: Laws, mood: Mood, rng: Random) -> None:
         self.id = number
+        self.gpus = gpus  # that it sees
+        self.gpu_share = 0  # of each, in units: the most that a task in it has used
         self.is_alive = True
+        self.is_ended = False  # the kernel has told it to end
         self.inbox: deque[Order] = deque()  # in transit from the kernel
         self.outbox: deque[tuple[m.Event, bool]] = deque()  # in transit to the kernel; False: said before
         self.line: deque[tuple[TaskId, int]] = deque()  # received, not started
@@ -64,6 +67,8 @@ class SimulatedWorker:
                 self._hand_back()
             case m.ReplyToWait(_, request):
                 self._go_on(request)
+            case m.EndWorker():
+                self.die()
 
     def say(self, event: m.Event) -> None:
         """Put a message on the way to the kernel."""

@@ -12,7 +12,7 @@ from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.ids import KERNEL, NO_TASK, ObjectId, WorkerId, id_source
 from tests.support.simulation.laws import Fate, Laws, law
 from tests.support.simulation.mood import MOVES, Mood
-from tests.support.simulation.worker import SimulatedWorker
+from tests.support.simulation.worker import Order, SimulatedWorker
 
 MOST_STEPS = 200_000  # a world that goes on for longer goes round in circles
 
@@ -228,21 +228,21 @@ class World:
 
     def _perform(self, order: m.Instruction) -> None:
         match order:
-            case m.StartWorker(number):
-                self.laws.workers[number] = worker = SimulatedWorker(number, self.laws, self.mood, self.rng)
+            case m.StartWorker(number, gpus):
+                self.laws.workers[number] = worker = SimulatedWorker(number, gpus, self.laws, self.mood, self.rng)
                 self.workers.append(worker)
                 if self.mood.refusals > 0 and self.rng.random() < 0.5:
                     self.mood.refusals -= 1
                     worker.refuse()
             case m.EndWorker(number):
-                worker = self.laws.workers.pop(number)
-                self.workers.remove(worker)
+                self.laws.workers[number].is_ended = True
+                self._put_on_the_way(number, order)
             case m.SendTasks(number) | m.RecallTasks(number) | m.ReplyToWait(number):
                 self._put_on_the_way(number, order)
             case m.SetTimer(at):
                 self._timer = at
 
-    def _put_on_the_way(self, number: WorkerId, order: m.SendTasks | m.RecallTasks | m.ReplyToWait) -> None:
+    def _put_on_the_way(self, number: WorkerId, order: Order) -> None:
         worker = self.laws.workers.get(number)
         if worker is not None and worker.is_alive:  # else it is dead, and the kernel may not know it yet
             worker.inbox.append(order)
