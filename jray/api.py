@@ -21,6 +21,7 @@ from jray.runtime.object_ref import ObjectRef
 from jray.runtime.pool.zygote import Zygote
 from jray.runtime.system import usable_cpus
 from jray.store_options import StoreOptions
+from jray.runtime_context import get_runtime_context as get_runtime_context
 
 if TYPE_CHECKING:
     from jray.runtime.embedded import EmbeddedBackend
@@ -275,47 +276,6 @@ def cluster_resources() -> dict[str, float]:
 def available_resources() -> dict[str, float]:
     """The resources that no task holds now; one that is used up is absent."""
     return dict(backend.current().resources().available)
-
-
-class RuntimeContext:
-    """Where this code runs."""
-
-    def __init__(self, where: backend.Where) -> None:
-        """For get_runtime_context."""
-        self._where = where
-
-    def get_task_id(self) -> str | None:
-        """The id of the running task; None outside tasks."""
-        return None if self._where.task is None else f"{self._where.task:020x}"
-
-    def get_task_name(self) -> str | None:
-        """The name of the running task; None outside tasks."""
-        return self._where.task_name
-
-    def get_worker_id(self) -> str:
-        """The id of this process; worker 0 is the user's own."""
-        return f"{self._where.worker:020x}"
-
-    def get_node_id(self) -> str:
-        """The id of this machine."""
-        return os.uname().nodename
-
-    def get_job_id(self) -> str:
-        """The id of this runtime: all of a process is one job."""
-        return "00000001"
-
-    def get_assigned_resources(self) -> dict[str, float]:
-        """What the running task holds; empty outside tasks."""
-        return dict(self._where.resources)
-
-    def get_actor_id(self) -> str | None:
-        """Always None: there are no actors yet."""
-        return None
-
-
-def get_runtime_context() -> RuntimeContext:
-    """Where this code runs: which task, which worker."""
-    return RuntimeContext(backend.current().where())
 
 
 def on_init(callback: Callable[[EmbeddedBackend], None]) -> Callable[[], None]:
