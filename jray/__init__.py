@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from jray.api import available_resources as available_resources
     from jray.api import cluster_resources as cluster_resources
     from jray.api import get as get
-    from jray.api import get_runtime_context as get_runtime_context
     from jray.api import init as init
     from jray.api import is_initialized as is_initialized
     from jray.api import put as put
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from jray.api import shutdown as shutdown
     from jray.api import wait as wait
     from jray.runtime.object_ref import ObjectRef as ObjectRef
+    from jray.runtime_context import get_gpu_ids as get_gpu_ids
+    from jray.runtime_context import get_runtime_context as get_runtime_context
 
     ObjectID = ObjectRef
 
@@ -35,6 +36,7 @@ __all__ = [
     "cluster_resources",
     "exceptions",
     "get",
+    "get_gpu_ids",
     "get_runtime_context",
     "init",
     "is_initialized",
@@ -50,7 +52,6 @@ _RAY_ONLY = frozenset(
         "cancel",
         "data",
         "get_actor",
-        "get_gpu_ids",
         "kill",
         "method",
         "nodes",

@@ -19,9 +19,9 @@ from jray.remote_function import RemoteFunction, make_remote
 from jray.runtime import backend
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.pool.zygote import Zygote
-from jray.runtime.system import usable_cpus
+from jray.runtime.system import usable_cpus, usable_gpus, visible_gpus
+from jray.runtime_context import get_gpu_ids, get_runtime_context  # noqa: F401 - jray.__init__ finds them here
 from jray.store_options import StoreOptions
-from jray.runtime_context import get_runtime_context as get_runtime_context
 
 if TYPE_CHECKING:
     from jray.runtime.embedded import EmbeddedBackend
@@ -66,6 +66,7 @@ class RuntimeInfo(Mapping[str, Any]):
 
 _INIT_ARGUMENTS = (
     "num_cpus",
+    "num_gpus",
     "resources",
     "object_store_memory",
     "object_spilling_directory",
@@ -78,6 +79,7 @@ def init(
     address: str | None = None,
     *,
     num_cpus: float | None = None,
+    num_gpus: float | None = None,
     resources: Mapping[str, float] | None = None,
     object_store_memory: int | None = None,
     object_spilling_directory: str | os.PathLike[str] | None = None,
@@ -90,6 +92,7 @@ def init(
     Args:
         address: None or "local": there are no clusters yet.
         num_cpus: CPUs that tasks may hold together; what this process may use (affinity, cgroup) when None.
+        num_gpus: GPUs that tasks may hold together, a whole number; those that this process may use when None.
         resources: custom resources, name -> amount.
         object_store_memory: bytes of shared memory that objects may take; 30 % of what this process may use (the
             machine's memory, cgroups) when None. What does not fit is moved to disk, the least recently used first.
@@ -119,6 +122,8 @@ def init(
         raise TypeError(msg)
     store = StoreOptions.checked(object_store_memory, object_spilling_directory, object_spilling_limit)
     options = TaskOptions().merged({"num_cpus": 1 if num_cpus is None else num_cpus, "resources": resources or {}})
+    if num_gpus is not None:
+        _check_gpus(num_gpus)
     with _init_lock:
         if backend.installed() is not None:
             if ignore_reinit_error:
@@ -128,7 +133,10 @@ def init(
                 "or pass ignore_reinit_error=True to go on with the one that runs."
             )
             raise RuntimeError(msg)
-        amounts = {"CPU": usable_cpus() if num_cpus is None else options.num_cpus, **options.resources}
+        amounts = {"CPU": usable_cpus() if num_cpus is None else options.num_cpus}
+        gpus = usable_gpus() if num_gpus is None else num_gpus
+        amounts |= {"GPU": float(gpus)} if gpus else {}
+        amounts |= options.resources
         zygote = Zygote()  # first: it starts up while we import the engine
         from jray.runtime.embedded import EmbeddedBackend
 
@@ -163,7 +171,7 @@ def remote(*functions: Any, **options: Any) -> Any:
 
     Args:
         *functions: the one function, when used without parentheses.
-        **options: see TaskOptions: num_cpus, resources, num_returns, max_retries, name.
+        **options: see TaskOptions: num_cpus, num_gpus, resources, num_returns, max_retries, name.
 
     Raises:
         TypeError, ValueError: not a function, or an option that is refused.
@@ -295,6 +303,20 @@ def running() -> EmbeddedBackend | None:
     """For the notebook's rooms: the runtime in this process, if there is one."""
     runtime = backend.installed()
     return cast("EmbeddedBackend", runtime) if runtime is not None and runtime.name == "jray" else None
+
+
+def _check_gpus(number: float) -> None:
+    TaskOptions().merged({"num_gpus": number})
+    if number % 1:
+        msg = f"jray.init(num_gpus={number!r}) was refused. A machine has whole GPUs only. Give a whole number."
+        raise ValueError(msg)
+    visible = visible_gpus()
+    if visible is not None and number > len(visible):
+        msg = (
+            f"jray.init(num_gpus={number!r}) was refused. CUDA_VISIBLE_DEVICES, as it is here, names {len(visible)}. "
+            "Change the variable, or ask for at most that many."
+        )
+        raise ValueError(msg)
 
 
 def _check_refs(who: str, refs: Sequence[Any]) -> None:

@@ -14,7 +14,6 @@ from jray.runtime.ids import MAX_RETURNS
 DEFAULT_RETRIES = 3
 _RAY_ONLY = frozenset(
     {
-        "num_gpus",
         "memory",
         "object_store_memory",
         "accelerator_type",
@@ -39,6 +38,7 @@ class TaskOptions:
 
     Attributes:
         num_cpus: CPUs held while it runs; fractions down to 1/10 000 and 0 are legal.
+        num_gpus: GPUs held while it runs: whole ones, or a fraction of one; it sees these and no others.
         resources: custom resources held while it runs, name -> amount.
         num_returns: how many refs `.remote()` gives; 0 gives None, 1 a ref, n a list of n refs.
         max_retries: how often it is run again when its worker dies (not when it raises); -1: for ever.
@@ -46,6 +46,7 @@ class TaskOptions:
     """
 
     num_cpus: float = 1.0
+    num_gpus: float = 0.0
     resources: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     num_returns: int = 1
     max_retries: int = DEFAULT_RETRIES
@@ -100,6 +101,17 @@ def _check_amount(option: str, value: object) -> None:
         raise ValueError(msg)
 
 
+def _check_gpus(option: str, value: object) -> None:
+    _check_amount(option, value)
+    assert isinstance(value, Real)  # noqa: S101 - just checked
+    if float(value) > 1 and float(value) % 1:
+        msg = (
+            f"The option {option}={value!r} was refused. A fraction is a part of one GPU, and no task can have parts "
+            "of several. Give a whole number, or less than 1."
+        )
+        raise ValueError(msg)
+
+
 def _check_resources(option: str, value: object) -> None:
     if value is None:
         return
@@ -134,6 +146,7 @@ def _check_name(option: str, value: object) -> None:
 
 _CHECKS = {
     "num_cpus": _check_amount,
+    "num_gpus": _check_gpus,
     "resources": _check_resources,
     "num_returns": lambda option, value: _check_whole(option, value, 0, MAX_RETURNS),
     "max_retries": lambda option, value: _check_whole(option, value, -1, 1 << 30),

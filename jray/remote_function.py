@@ -30,7 +30,7 @@ class RemoteFunction(Generic[_P, _T]):
         self._function = function
         self._options = options
         self._is_callable_here = is_callable_here
-        amounts = {"CPU": options.num_cpus, **options.resources}
+        amounts = {"CPU": options.num_cpus, "GPU": options.num_gpus, **options.resources}
         self._shape = shape_of(amounts)
         self._name = options.name or getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]
         self._key = f"{self._name}:{_fingerprint(function)}"

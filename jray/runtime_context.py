@@ -1,4 +1,4 @@
-"""Where this code runs: `get_runtime_context`, with Ray's names."""
+"""Where this code runs: `get_runtime_context` and `get_gpu_ids`, with Ray's names."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ class RuntimeContext:
         """What the running task holds; empty outside tasks."""
         return dict(self._where.resources)
 
+    def get_accelerator_ids(self) -> dict[str, list[str]]:
+        """The GPUs of the running task, by kind of accelerator: `{"GPU": ["0"]}`; none outside tasks."""
+        return {"GPU": [str(gpu) for gpu in self._where.gpus]}
+
     def get_actor_id(self) -> str | None:
         """Always None: there are no actors yet."""
         return None
@@ -46,3 +50,11 @@ class RuntimeContext:
 def get_runtime_context() -> RuntimeContext:
     """Where this code runs: which task, which worker."""
     return RuntimeContext(backend.current().where())
+
+
+def get_gpu_ids() -> list[int] | list[str]:
+    """The ids of the GPUs that the running task has; none in your own process, whose GPUs jray does not manage.
+
+    They are numbers; or, where CUDA_VISIBLE_DEVICES was set when the runtime started, what was named there.
+    """
+    return list(backend.current().where().gpus)  # type: ignore[return-value]

@@ -37,6 +37,7 @@ class ControlMagics(Magics):
 
             %jray status                           CPUs, store, workers, tasks by function and state
             %jray init --num-cpus 4                start with so many CPUs (else: at first use, with all of them)
+            %jray init --num-gpus 1                start with so many GPUs (else: with all that there are)
             %jray init --resources disk=1,link=2   start with custom resources
             %jray stop                             end all tasks and workers; values you have stay valid
 
@@ -45,7 +46,8 @@ class ControlMagics(Magics):
         command, _, rest = line.strip().partition(" ")
         if not command:
             print(
-                "%jray status | %jray init [--num-cpus N] [--resources NAME=N,...] | %jray stop   (%jray? tells more)"
+                "%jray status | %jray init [--num-cpus N] [--num-gpus N] [--resources NAME=N,...] | %jray stop   "
+                "(%jray? tells more)"
             )
             return None
         if command not in _COMMANDS:
@@ -65,15 +67,17 @@ class ControlMagics(Magics):
     def _init(self, rest: str) -> None:
         parser = MagicArgumentParser(prog="%jray init", add_help=False)
         parser.add_argument("--num-cpus", type=float)
+        parser.add_argument("--num-gpus", type=float)
         parser.add_argument("--resources", type=parse_resources)
-        arguments = parse(parser, *split_line(rest, flags=()), magic="%jray", options=("--num-cpus", "--resources"))
+        options = ("--num-cpus", "--num-gpus", "--resources")
+        arguments = parse(parser, *split_line(rest, flags=()), magic="%jray", options=options)
         if api.is_initialized():
             raise UsageError(
                 "%jray init was refused. jray is running already, and its resources are what it started with. "
                 "%jray stop ends it, with all tasks; then start it again."
             )
         try:
-            info = api.init(num_cpus=arguments.num_cpus, resources=arguments.resources)
+            info = api.init(num_cpus=arguments.num_cpus, num_gpus=arguments.num_gpus, resources=arguments.resources)
         except (ValueError, TypeError) as error:
             raise UsageError(str(error)) from None
         print(info)

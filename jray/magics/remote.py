@@ -13,7 +13,7 @@ from jray.kernel.session import Session
 from jray.kernel.task_cells import CellRequest, RemoteCells
 from jray.magics.line import parse, parse_names, parse_resources, split_line
 
-_OPTIONS = ("--outputs", "--get", "--num-cpus", "--resources", "--max-retries", "--name")
+_OPTIONS = ("--outputs", "--get", "--num-cpus", "--num-gpus", "--resources", "--max-retries", "--name")
 _FLAGS = ("--get",)  # options without a value
 
 
@@ -36,6 +36,7 @@ class RemoteMagics(Magics):
     )
     @argument("--get", action="store_true", help="wait, and bind values instead of references")
     @argument("--num-cpus", type=float, metavar="N", help="CPUs held while it runs (default 1)")
+    @argument("--num-gpus", type=float, metavar="N", help="GPUs held while it runs: whole ones, or a part of one")
     @argument(
         "--resources",
         type=parse_resources,
@@ -125,6 +126,7 @@ def _task_options(arguments: Any) -> dict[str, Any]:
     """The task options that were given on the line."""
     given = {
         "num_cpus": arguments.num_cpus,
+        "num_gpus": arguments.num_gpus,
         "max_retries": arguments.max_retries,
         "name": arguments.name,
         "resources": arguments.resources,

@@ -54,6 +54,7 @@ class Where:
     task: int | None
     task_name: str | None
     resources: Mapping[str, float]
+    gpus: tuple[int, ...] | tuple[str, ...]  # that the task has; by the names of CUDA_VISIBLE_DEVICES, if it was set
 
 
 class Backend(Protocol):

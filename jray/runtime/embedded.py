@@ -278,7 +278,7 @@ class EmbeddedBackend:
 
     def where(self) -> Where:
         """As in Backend."""
-        return Where(worker=KERNEL, task=None, task_name=None, resources={})
+        return Where(worker=KERNEL, task=None, task_name=None, resources={}, gpus=())
 
     def guard_interrupts(self) -> None:
         """Another cell begins: take over SIGINT again, and forget a press that came too late for the last one."""

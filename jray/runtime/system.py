@@ -9,7 +9,9 @@ import fcntl
 import mmap
 import os
 import select
+import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,8 @@ from typing import Protocol
 
 from jray.runtime.interrupts import shielded
 
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+_NVIDIA_SMI_S = 10.0
 _PR_SET_PDEATHSIG = 1
 _TMPFS_MAGIC = 0x01021994  # of tmpfs, and of memfds
 _FALLOC_PUNCH_HOLE = 0x02 | 0x01  # with KEEP_SIZE, which it asks for
@@ -308,3 +312,32 @@ def _cgroup_settings(name: str, controller: str = "") -> Iterator[str]:
                 yield Path(level, name).read_text(encoding="ascii").strip()
             if level == root:
                 break
+
+
+def visible_gpus() -> list[str] | None:
+    """The GPUs that CUDA may use in this process, as CUDA_VISIBLE_DEVICES names them; None: all that there are."""
+    names = os.environ.get(VISIBLE_GPUS)
+    if names is None:
+        return None
+    visible = []
+    for name in names.split(","):
+        if name.strip() in {"", "-1", "NoDevFiles"}:  # CUDA looks no further, either
+            break
+        visible.append(name.strip())
+    return visible
+
+
+def usable_gpus() -> int:
+    """GPUs that this process may use. CUDA is not loaded for it: after that no fork could use a GPU."""
+    visible = visible_gpus()
+    if visible is not None:
+        return len(visible)
+    with contextlib.suppress(OSError):  # no driver of NVIDIA's here, or one that shows nothing in /proc
+        return sum(1 for _ in Path("/proc/driver/nvidia/gpus").iterdir())
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    try:
+        told = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=_NVIDIA_SMI_S, check=True)
+    except (OSError, subprocess.SubprocessError):  # the tool without its driver: CUDA would find no GPU either
+        return 0
+    return sum(line.startswith("GPU ") for line in told.stdout.splitlines())

@@ -19,7 +19,11 @@ def work():
     ("options", "error", "says"),
     [
         ({"num_cpu": 1}, ValueError, "Did you mean 'num_cpus'"),
-        ({"num_gpus": 1}, ValueError, "option of Ray that jray does not have yet"),
+        ({"memory": 1}, ValueError, "option of Ray that jray does not have yet"),
+        ({"num_gpus": 1.5}, ValueError, "no task can have parts of several. Give a whole number, or less than 1"),
+        ({"num_gpus": -1}, ValueError, "negative"),
+        ({"num_gpus": "all"}, TypeError, "Give a number"),
+        ({"resources": {"GPU": 1}}, ValueError, "Use num_gpus=1"),
         ({"num_cpus": "two"}, TypeError, "Give a number"),
         ({"num_cpus": -1}, ValueError, "negative"),
         ({"num_cpus": True}, TypeError, "Give a number"),

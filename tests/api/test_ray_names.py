@@ -204,7 +204,7 @@ def test_a_task_neither_starts_nor_ends_the_runtime(runtime, use, says):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ({"include_dashboard": False}, "of Ray's it has num_cpus, "),
+        ({"include_dashboard": False}, "of Ray's it has num_cpus, num_gpus, "),
         ({"num_cpu": 2}, "Did you mean num_cpus?"),
     ],
 )

@@ -25,6 +25,8 @@ WHAT_RUNS = "c = jray.get_runtime_context()\nfound = c.get_assigned_resources(),
         ("--num-cpus 2", {"CPU": 2.0}),
         ("--num-cpus=0.25", {"CPU": 0.25}),
         ("--num-cpus 0", {}),
+        ("--num-gpus 1", {"CPU": 1.0, "GPU": 1.0}),
+        ("--num-gpus=0.5 --num-cpus 0", {"GPU": 0.5}),
         ("--resources disk=1,net=0.5", {"CPU": 1.0, "disk": 1.0, "net": 0.5}),
         ('--resources {"disk":1}', {"CPU": 1.0, "disk": 1.0}),
         ("--resources disk=1, net=0.5", {"CPU": 1.0, "disk": 1.0, "net": 0.5}),
@@ -33,7 +35,7 @@ WHAT_RUNS = "c = jray.get_runtime_context()\nfound = c.get_assigned_resources(),
     ],
 )
 def test_a_cell_holds_what_its_line_says(the_shell, runtime_with, shell, line, expected):
-    runtime_with(num_cpus=2, resources={"disk": 1, "net": 1})
+    runtime_with(num_cpus=2, num_gpus=1, resources={"disk": 1, "net": 1})
     shell.run(f"%%remote {line} --name it\n{WHAT_RUNS}")
     assert shell.get("found") == (expected, "it")
     shell.run(f"ref = %remote {line} jray.get_runtime_context().get_assigned_resources()")
@@ -99,6 +101,8 @@ def test_braces_and_dollars_of_the_line_are_left_alone(shell):
         ("%%remote --retries 1\na = 1", "Did you mean --max-retries?"),
         ("%%remote --num-cpus -1\na = 1", "An amount can't be negative"),
         ("%%remote --num-cpus -1\ndef f(): pass", "An amount can't be negative"),
+        ("%%remote --num-gpus 1.5\na = 1", "no task can have parts of several"),
+        ("%jray init --num-gpus many", "invalid float value: 'many'. %jray? tells more."),
         ("%%remote --max-retries -2\na = 1", "Give a number from -1"),
         ("%%remote --resources disk\na = 1", "--resources disk was refused"),
         ("%%remote --resources CPU=1\na = 1", "CPU has an option of its own"),
@@ -149,6 +153,7 @@ def test_resources_are_written_as_pairs_or_as_json(text, amounts):
             "%%remote",
             [
                 "--num-cpus N",
+                "--num-gpus N",
                 "-o NAMES",
                 "--get",
                 "--resources",
@@ -161,7 +166,16 @@ def test_resources_are_written_as_pairs_or_as_json(text, amounts):
                 "ref = %remote --num-cpus 2 score(5) + 1",
             ],
         ),
-        ("%jray", ["%jray status", "%jray init --num-cpus 4", "%jray init --resources disk=1,link=2", "%jray stop"]),
+        (
+            "%jray",
+            [
+                "%jray status",
+                "%jray init --num-cpus 4",
+                "%jray init --num-gpus 1",
+                "%jray init --resources disk=1,link=2",
+                "%jray stop",
+            ],
+        ),
     ],
 )
 def test_help_is_complete_with_examples(shell, magic, words):
@@ -247,6 +261,18 @@ def test_init_starts_with_what_is_asked(shell):
     shell.run("%jray stop")
     assert shell.run("%jray init --num-cpus 1 --resources disk=2") == "jray runtime with 1 CPU, 2 disk\n"
     assert jray.cluster_resources() == {"CPU": 1.0, "disk": 2.0}
+
+
+def test_a_cell_sees_its_gpus_and_no_others(shell, monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    shell.run("%jray stop")
+    assert shell.run("%jray init --num-cpus 2 --num-gpus 2") == "jray runtime with 2 CPU, 2 GPU\n"
+    shell.run("%%remote --num-gpus 1\nimport os\nseen = jray.get_gpu_ids(), os.environ['CUDA_VISIBLE_DEVICES']")
+    assert shell.get("seen") == ([0], "0")
+    shell.run("%%remote --num-gpus 1\ndef ids():\n    return jray.get_gpu_ids()")
+    shell.run("found = ids.options(num_gpus=2).remote()")
+    assert shell.get("found") == [0, 1]
+    assert "in use: 0 of 2 CPU, 0 of 2 GPU" in shell.run("%jray status")
 
 
 def test_values_outlive_the_runtime_and_references_say_that_they_do_not(shell):

@@ -50,10 +50,13 @@ class Listener:
         timeout_s = -1.0 if self._timer is None else max(0.0, self._timer - time.monotonic())
         return self._poller.poll(timeout_s)
 
-    def start(self, worker: WorkerId) -> None:
-        """Start a worker and listen to it. If the system refuses one, that is heard like any other end."""
+    def start(self, worker: WorkerId, gpus: tuple[int, ...]) -> None:
+        """Start a worker that sees these GPUs, and listen to it.
+
+        If the system refuses one, that is heard like any other end.
+        """
         try:
-            handle = self._pool.start(worker)
+            handle = self._pool.start(worker, gpus)
         except OSError as error:  # no descriptor left; or the zygote has just ended, and its end of file will be heard
             self._refused.append((worker, f"worker w{worker} could not be started ({error.strerror})"))
             self.wake()

@@ -62,7 +62,7 @@ class Performer:
         self._send_on_control(handle.worker, told)
 
     def _start_worker(self, order: m.StartWorker) -> None:
-        self._listener.start(order.worker)
+        self._listener.start(order.worker, order.gpus)
         self._send(order.worker, self._keeper.terms())
 
     def _end_worker(self, order: m.EndWorker) -> None:

@@ -103,8 +103,8 @@ class WorkerPool:
         self.handles: dict[WorkerId, Handle] = {}  # the living
         self.arenas: dict[WorkerId, Descriptor] = {}  # to read, also of workers that are gone
 
-    def start(self, worker: WorkerId) -> Handle:
-        """Order a worker process. It can be sent messages at once.
+    def start(self, worker: WorkerId, gpus: tuple[int, ...] = ()) -> Handle:
+        """Order a worker process that sees these GPUs. It can be sent messages at once.
 
         Raises:
             OSError: there are no descriptors for it, or no zygote. Nothing has changed.
@@ -123,7 +123,7 @@ class WorkerPool:
             keep(memory, their_memory)
             stdout = keep(*os.pipe2(os.O_CLOEXEC))
             stderr = keep(*os.pipe2(os.O_CLOEXEC))
-            self.zygote.fork(worker, given)
+            self.zygote.fork(worker, gpus, given)
             ours.pop_all()  # from here on the handle and the table of arenas own them
         handle = Handle(
             worker,
@@ -163,7 +163,7 @@ class WorkerPool:
     def replace_zygote(self) -> None:
         """The zygote is gone, and with it all workers: start another."""
         self.zygote.close()
-        self.zygote = Zygote()
+        self.zygote = Zygote(self.zygote.environment)
 
     def close(self) -> None:
         """End all processes and forget all memory."""

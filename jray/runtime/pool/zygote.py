@@ -43,8 +43,13 @@ class Fact(NamedTuple):
 class Zygote:
     """The parent of all workers. Used by the engine's threads, one at a time."""
 
-    def __init__(self) -> None:
-        """Start the process. It need not be up before the first order: orders wait in the socket."""
+    def __init__(self, environment: dict[str, str] | None = None) -> None:
+        """Start the process. It need not be up before the first order: orders wait in the socket.
+
+        Args:
+            environment: Of the one that it replaces. Workers see what was here when the runtime started.
+        """
+        self.environment = _environment() if environment is None else environment
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         now = [*_ALWAYS, *(name for name in _IF_USED if name in sys.modules)]
         later = [name for name in _LATER if name not in now]
@@ -63,7 +68,7 @@ class Zygote:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                env=_environment(),
+                env=self.environment,
             )
         self._line = ours
         self._orders = PacketQueue(ours)
@@ -74,18 +79,18 @@ class Zygote:
         """Its process id."""
         return self._process.pid
 
-    def fork(self, worker: WorkerId, descriptors: Sequence[Descriptor]) -> None:
-        """Order a worker that owns these descriptors. When the line is full the order waits for `flush`.
+    def fork(self, worker: WorkerId, gpus: tuple[int, ...], descriptors: Sequence[Descriptor]) -> None:
+        """Order a worker that sees these GPUs and owns these descriptors. A full line: it waits for `flush`.
 
         Raises:
             OSError: the zygote is gone.
         """
-        self._orders.append(marshal.dumps(("fork", worker)), descriptors)
+        self._orders.append(marshal.dumps(("fork", worker, gpus)), descriptors)
         self.flush()
 
     def kill(self, pid: int) -> None:
         """Kill a worker and what it started."""
-        self._orders.append(marshal.dumps(("kill", pid)))
+        self._orders.append(marshal.dumps(("kill", pid, ())))
         with contextlib.suppress(OSError):  # the zygote is gone, and its workers with it
             self.flush()
 

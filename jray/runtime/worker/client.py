@@ -213,6 +213,7 @@ class WorkerClient:
             task=context.task,
             task_name=context.name,
             resources={name: amount / UNIT for name, amount in context.shape},
+            gpus=context.gpus,
         )
 
     def future(self, ref: ObjectRef[Any]) -> Future[Any]:

@@ -12,6 +12,7 @@ from jray.runtime.ids import NO_TASK, Shape, TaskId
 class Context:
     """The running attempt. One object for the life of the worker; the executor changes it, everybody reads it."""
 
+    gpus: tuple[int, ...] | tuple[str, ...]  # of the worker, all its life
     task: TaskId = NO_TASK
     attempt: int = 0
     name: str = ""

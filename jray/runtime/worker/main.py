@@ -24,6 +24,7 @@ class Birth(NamedTuple):
     """What the zygote gives to a new worker."""
 
     worker: WorkerId
+    gpus: tuple[int, ...] | tuple[str, ...]  # that it sees
     stream: int  # descriptors, all its own from now on
     control: int
     arena: int
@@ -40,7 +41,7 @@ def run_worker(birth: Birth) -> None:
         socket.socket(fileno=birth.control),
         Arena(birth.worker, birth.arena),
     )
-    context = Context()
+    context = Context(birth.gpus)
     client = WorkerClient(link, context)
     backend.install(client)
     os.register_at_fork(after_in_child=link.disown)

@@ -22,6 +22,7 @@ from typing import NoReturn
 
 from jray.runtime.ids import WorkerId
 from jray.runtime.system import die_with_parent
+from jray.runtime.worker.devices import hide_gpus, show_gpus
 from jray.runtime.worker.main import Birth, run_worker
 
 _DESCRIPTORS = 5
@@ -37,8 +38,9 @@ def main(line: int, now: list[str], later: list[str]) -> NoReturn:
     Modules are imported `now`, or `later`, when there is nothing to do: the first workers need not wait for those.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gpu_names = hide_gpus()
     _preload(now)
-    _Zygote(socket.socket(fileno=line), later).serve()
+    _Zygote(socket.socket(fileno=line), later, gpu_names).serve()
 
 
 def _preload(modules: list[str]) -> None:
@@ -50,8 +52,9 @@ def _preload(modules: list[str]) -> None:
 
 
 class _Zygote:
-    def __init__(self, line: socket.socket, later: list[str]) -> None:
+    def __init__(self, line: socket.socket, later: list[str], gpu_names: list[str] | None) -> None:
         self._line = line
+        self._gpu_names = gpu_names
         self._later = later
         self._workers: dict[int, WorkerId] = {}  # by pid
         self._dying: dict[int, float] = {}  # dead, not reaped; what they started has until then (time.monotonic)
@@ -88,27 +91,27 @@ class _Zygote:
             packet = b""
         if not packet:
             self._end()
-        order, number = marshal.loads(packet)
+        order, number, gpus = marshal.loads(packet)
         if order == "fork":
-            self._fork(WorkerId(number), descriptors)
+            self._fork(WorkerId(number), gpus, descriptors)
         elif order == "kill" and number in self._workers:
             os.kill(number, signal.SIGKILL)  # what it started is seen to when it is dead
 
-    def _fork(self, worker: WorkerId, descriptors: list[int]) -> None:
+    def _fork(self, worker: WorkerId, gpus: tuple[int, ...], descriptors: list[int]) -> None:
         try:
             pid = os.fork()
         except OSError as error:
             self._tell("unborn", worker, 0, error.errno or 0)
             pid = -1
         if pid == 0:
-            self._become_worker(worker, descriptors)
+            self._become_worker(worker, gpus, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         if pid > 0:
             self._workers[pid] = worker
             self._tell("born", worker, pid, 0)
 
-    def _become_worker(self, worker: WorkerId, descriptors: list[int]) -> NoReturn:
+    def _become_worker(self, worker: WorkerId, gpus: tuple[int, ...], descriptors: list[int]) -> NoReturn:
         status = 70  # a bug in jray, if it gets that far
         try:
             die_with_parent()
@@ -120,7 +123,7 @@ class _Zygote:
             os.close(self._deaths_in)
             for descriptor in descriptors:  # as they come they would be open in every program that a task starts
                 os.set_inheritable(descriptor, False)  # noqa: FBT003 - it has no name
-            run_worker(Birth(worker, *descriptors))
+            run_worker(Birth(worker, show_gpus(gpus, self._gpu_names), *descriptors))
         except BaseException:  # noqa: BLE001 - the last words of a fork that must never return into the zygote
             sys.excepthook(*sys.exc_info())
         finally:
