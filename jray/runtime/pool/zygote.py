@@ -146,10 +146,7 @@ def _search_path() -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """One BLAS thread for each worker, and no threads in the zygote: it must be safe to fork."""
+    """As it is here, but no threads in the zygote: it must be safe to fork. (BLAS: see worker/threads.py.)."""
     environment = dict(os.environ)
-    environment.setdefault("OPENBLAS_NUM_THREADS", "1")
-    environment.setdefault("OMP_NUM_THREADS", "1")
-    environment.setdefault("MKL_NUM_THREADS", "1")
     environment.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
     return environment

@@ -18,19 +18,22 @@ from jray.runtime.worker.context import Context
 from jray.runtime.worker.functions import LoadedFunctions
 from jray.runtime.worker.link import Link
 from jray.runtime.worker.output import flush_output
+from jray.runtime.worker.threads import ThreadLimit
 
 
 class Executor:
     """The main thread's work."""
 
-    def __init__(self, link: Link, reader: Reader, context: Context, worker: str) -> None:
+    def __init__(self, link: Link, reader: Reader, context: Context, threads: ThreadLimit, worker: str) -> None:
         """`worker` is how errors call this worker: "w1 (pid 71)", or nothing."""
         self._link, self._reader, self._context, self._worker = link, reader, context, worker
+        self._threads = threads
         self._functions = LoadedFunctions(lambda code: unpack(code, ()))
 
     def run(self, run: wire.Run) -> None:
         """Run an attempt and report it."""
         self._context.enter(run)
+        self._threads.apply(run.shape)
         began = time.perf_counter()
         try:
             stored, contains = self._run_and_store(run)

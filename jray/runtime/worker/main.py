@@ -18,6 +18,7 @@ from jray.runtime.worker.context import Context
 from jray.runtime.worker.executor import Executor
 from jray.runtime.worker.link import Link
 from jray.runtime.worker.output import redirect
+from jray.runtime.worker.threads import ThreadLimit
 
 
 class Birth(NamedTuple):
@@ -25,6 +26,7 @@ class Birth(NamedTuple):
 
     worker: WorkerId
     gpus: tuple[int, ...] | tuple[str, ...]  # that it sees
+    threads: ThreadLimit
     stream: int  # descriptors, all its own from now on
     control: int
     arena: int
@@ -47,7 +49,7 @@ def run_worker(birth: Birth) -> None:
     os.register_at_fork(after_in_child=link.disown)
     redirect(link, context)
     link.start_helper()
-    executor = Executor(link, client.reader, context, _label(birth))
+    executor = Executor(link, client.reader, context, birth.threads, _label(birth))
     while True:
         executor.run(link.next_run())
         link.flush()

@@ -24,6 +24,7 @@ from jray.runtime.ids import WorkerId
 from jray.runtime.system import die_with_parent
 from jray.runtime.worker.devices import hide_gpus, show_gpus
 from jray.runtime.worker.main import Birth, run_worker
+from jray.runtime.worker.threads import ThreadLimit
 
 _DESCRIPTORS = 5
 _GRACE_S = 1.0  # for what a dead worker started: joblib's and multiprocessing's trackers remove their files then
@@ -38,9 +39,9 @@ def main(line: int, now: list[str], later: list[str]) -> NoReturn:
     Modules are imported `now`, or `later`, when there is nothing to do: the first workers need not wait for those.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gpu_names = hide_gpus()
+    gpu_names, threads = hide_gpus(), ThreadLimit()
     _preload(now)
-    _Zygote(socket.socket(fileno=line), later, gpu_names).serve()
+    _Zygote(socket.socket(fileno=line), later, gpu_names, threads).serve()
 
 
 def _preload(modules: list[str]) -> None:
@@ -52,9 +53,11 @@ def _preload(modules: list[str]) -> None:
 
 
 class _Zygote:
-    def __init__(self, line: socket.socket, later: list[str], gpu_names: list[str] | None) -> None:
+    def __init__(
+        self, line: socket.socket, later: list[str], gpu_names: list[str] | None, threads: ThreadLimit
+    ) -> None:
         self._line = line
-        self._gpu_names = gpu_names
+        self._gpu_names, self._threads = gpu_names, threads
         self._later = later
         self._workers: dict[int, WorkerId] = {}  # by pid
         self._dying: dict[int, float] = {}  # dead, not reaped; what they started has until then (time.monotonic)
@@ -123,7 +126,7 @@ class _Zygote:
             os.close(self._deaths_in)
             for descriptor in descriptors:  # as they come they would be open in every program that a task starts
                 os.set_inheritable(descriptor, False)  # noqa: FBT003 - it has no name
-            run_worker(Birth(worker, show_gpus(gpus, self._gpu_names), *descriptors))
+            run_worker(Birth(worker, show_gpus(gpus, self._gpu_names), self._threads, *descriptors))
         except BaseException:  # noqa: BLE001 - the last words of a fork that must never return into the zygote
             sys.excepthook(*sys.exc_info())
         finally:
