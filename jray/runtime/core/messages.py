@@ -7,6 +7,48 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+from jray.runtime.core.memory_messages import (
+    Allow as Allow,
+)
+from jray.runtime.core.memory_messages import (
+    GrantRoom as GrantRoom,
+)
+from jray.runtime.core.memory_messages import (
+    KeepWarm as KeepWarm,
+)
+from jray.runtime.core.memory_messages import (
+    LoadObject as LoadObject,
+)
+from jray.runtime.core.memory_messages import (
+    MoveToDisk as MoveToDisk,
+)
+from jray.runtime.core.memory_messages import (
+    ObjectLoaded as ObjectLoaded,
+)
+from jray.runtime.core.memory_messages import (
+    ObjectSpilled as ObjectSpilled,
+)
+from jray.runtime.core.memory_messages import (
+    RefuseRoom as RefuseRoom,
+)
+from jray.runtime.core.memory_messages import (
+    ReplyRead as ReplyRead,
+)
+from jray.runtime.core.memory_messages import (
+    RoomAbandoned as RoomAbandoned,
+)
+from jray.runtime.core.memory_messages import (
+    RoomAsked as RoomAsked,
+)
+from jray.runtime.core.memory_messages import (
+    SpillObject as SpillObject,
+)
+from jray.runtime.core.memory_messages import (
+    ViewsDropped as ViewsDropped,
+)
+from jray.runtime.core.memory_messages import (
+    ViewsTaken as ViewsTaken,
+)
 from jray.runtime.ids import ObjectId, Shape, TaskId, WorkerId, message
 
 
@@ -130,70 +172,6 @@ class RefsDropped:
 
 
 @message
-class ViewsTaken:
-    """A process maps these objects: they can't be moved. The kernel reports each view, a worker each object."""
-
-    at: float
-    holder: WorkerId
-    objects: tuple[ObjectId, ...]
-
-
-@message
-class ViewsDropped:
-    """A process has no view of them any more."""
-
-    at: float
-    holder: WorkerId
-    objects: tuple[ObjectId, ...]
-
-
-@message
-class ReplyRead:
-    """A worker has read the reply to a wait: what it maps of it was reported before."""
-
-    at: float
-    worker: WorkerId
-    request: int
-
-
-@message
-class RoomAsked:
-    """A process wants to write more into shared memory than it was promised. One of its threads waits."""
-
-    at: float
-    process: WorkerId
-    request: int  # the process's own number for this
-    size: int  # bytes
-
-
-@message
-class RoomAbandoned:
-    """The thread does not wait any more."""
-
-    at: float
-    process: WorkerId
-    request: int
-
-
-@message
-class ObjectSpilled:
-    """A copy of an object's bytes is on disk, or could not be made."""
-
-    at: float
-    object: ObjectId
-    error: str  # why there is no copy, in words; empty: there is one
-
-
-@message
-class ObjectLoaded:
-    """An object's bytes were copied from disk to memory, or could not be."""
-
-    at: float
-    object: ObjectId
-    succeeded: bool
-
-
-@message
 class WorkerLost:
     """A worker's process ended without being asked to."""
 
@@ -311,60 +289,6 @@ class FreeObjects:
     """Nobody can ever ask for these again."""
 
     objects: list[ObjectId]
-
-
-@message
-class GrantRoom:
-    """The thread may write as much as it asked for."""
-
-    process: WorkerId
-    request: int
-
-
-@message
-class RefuseRoom:
-    """There is no room for what the thread wants to write, and there will be none."""
-
-    process: WorkerId
-    request: int
-    is_for_disk: bool  # things could be moved to disk if that took them
-    text: str  # for people: whole sentences
-
-
-@message
-class Allow:
-    """The process may write so many bytes more without asking."""
-
-    process: WorkerId
-    size: int
-
-
-@message
-class SpillObject:
-    """Copy the object's bytes to disk, unless there is a copy, and say when that is done."""
-
-    object: ObjectId
-
-
-@message
-class MoveToDisk:
-    """The copy on disk is the object's value from now on; its memory is free."""
-
-    object: ObjectId
-
-
-@message
-class LoadObject:
-    """Copy the object's bytes back into memory, and say when that is done. The copy on disk stays."""
-
-    object: ObjectId
-
-
-@message
-class KeepWarm:
-    """Each process keeps at most so many bytes of free pages for its next values."""
-
-    size: int
 
 
 @message
