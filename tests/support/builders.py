@@ -83,9 +83,10 @@ def finished(
     took_s: float = 1.0,
     failed: Sequence[bool] = (),
     contains: Sequence[Sequence[ObjectId]] = (),
+    sizes: Sequence[int] = (),
 ) -> m.TaskFinished:
     inner = tuple(tuple(objects) for objects in contains)
-    return m.TaskFinished(at, worker, task_id(number), attempt, took_s, tuple(failed), inner)
+    return m.TaskFinished(at, worker, task_id(number), attempt, took_s, tuple(failed), inner, tuple(sizes))
 
 
 def failed(number: int, worker: WorkerId, attempt: int = 1, *, at: float = 0.0) -> m.TaskFailed:
@@ -119,8 +120,10 @@ def handed_back(worker: WorkerId, *runs: tuple[int, int], at: float = 0.0) -> m.
     return m.AttemptsHandedBack(at, worker, tuple((task_id(number), attempt) for number, attempt in runs))
 
 
-def put(object_id: ObjectId, *, owner: WorkerId = KERNEL, contains: Sequence[ObjectId] = ()) -> m.ObjectPut:
-    return m.ObjectPut(0.0, object_id, owner, tuple(contains))
+def put(
+    object_id: ObjectId, *, owner: WorkerId = KERNEL, contains: Sequence[ObjectId] = (), size: int = 0
+) -> m.ObjectPut:
+    return m.ObjectPut(0.0, object_id, owner, tuple(contains), size)
 
 
 def taken(*objects: ObjectId, holder: WorkerId = KERNEL) -> m.RefsTaken:
@@ -129,6 +132,34 @@ def taken(*objects: ObjectId, holder: WorkerId = KERNEL) -> m.RefsTaken:
 
 def dropped(*objects: ObjectId, holder: WorkerId = KERNEL) -> m.RefsDropped:
     return m.RefsDropped(0.0, holder, objects)
+
+
+def viewed(*objects: ObjectId, holder: WorkerId = KERNEL) -> m.ViewsTaken:
+    return m.ViewsTaken(0.0, holder, objects)
+
+
+def unviewed(*objects: ObjectId, holder: WorkerId = KERNEL) -> m.ViewsDropped:
+    return m.ViewsDropped(0.0, holder, objects)
+
+
+def reply_read(worker: WorkerId, request: int = 1) -> m.ReplyRead:
+    return m.ReplyRead(0.0, worker, request)
+
+
+def room_asked(size: int, *, process: WorkerId = KERNEL, request: int = 1, at: float = 0.0) -> m.RoomAsked:
+    return m.RoomAsked(at, process, request, size)
+
+
+def room_abandoned(process: WorkerId = KERNEL, request: int = 1, *, at: float = 0.0) -> m.RoomAbandoned:
+    return m.RoomAbandoned(at, process, request)
+
+
+def spilled(object_id: ObjectId, *, at: float = 0.0, error: str = "") -> m.ObjectSpilled:
+    return m.ObjectSpilled(at, object_id, error)
+
+
+def loaded(object_id: ObjectId, *, succeeded: bool = True, at: float = 0.0) -> m.ObjectLoaded:
+    return m.ObjectLoaded(at, object_id, succeeded)
 
 
 def lost(worker: WorkerId, *, at: float = 0.0, reason: str = "worker was killed") -> m.WorkerLost:
