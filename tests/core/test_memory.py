@@ -500,6 +500,13 @@ class TestNothingIsDoneTwice:
         assert hear(scheduler, again) == []
         assert (scheduler.memory.used, scheduler.memory.on_disk) == (60, 60)
 
+    def test_news_of_a_copy_that_are_heard_twice_in_one_batch(self):
+        scheduler = store()
+        written(scheduler, 60)
+        hear(scheduler, room_asked(60))
+
+        assert hear(scheduler, spilled(A), spilled(A)) == [m.MoveToDisk(A), m.GrantRoom(KERNEL, 1)]
+
     def test_a_put_that_is_said_twice(self):
         scheduler = store()
         written(scheduler, 60)

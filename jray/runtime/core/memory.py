@@ -127,7 +127,7 @@ class Memory:
         self._spent: dict[WorkerId, None] = {}  # processes that have written, and may need a new allowance
         self._idle: OrderedDict[ObjectId, BlockRecord] = OrderedDict()  # MEMORY without readers; the first go first
         self._wanted: dict[ObjectId, None] = {}  # on disk, and read lately
-        self._copied: list[ObjectId] = []  # to disk, in this batch of events
+        self._copied: dict[ObjectId, None] = {}  # to disk, in this batch of events
         self._is_tight = False
 
     # ---- processes
@@ -226,8 +226,8 @@ class Memory:
         if error:
             self.no_disk, self._no_disk_until = error, at + DISK_PAUSE_S
         record = self.blocks.get(object_id)
-        if record is None or record.place is not Place.LEAVING:
-            return  # freed meanwhile
+        if record is None or record.place is not Place.LEAVING or object_id in self._copied:
+            return  # freed meanwhile, or said twice
         self.leaving -= record.size
         if error:
             self._stay(object_id, record)
@@ -235,7 +235,7 @@ class Memory:
         if not record.has_copy:
             record.has_copy = True
             self.on_disk += record.size
-        self._copied.append(object_id)
+        self._copied[object_id] = None
 
     def _stay(self, object_id: ObjectId, record: BlockRecord) -> None:
         record.place = Place.MEMORY
