@@ -12,18 +12,19 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from jray import exceptions as exceptions
-    from jray.api import available_resources as available_resources
-    from jray.api import cluster_resources as cluster_resources
-    from jray.api import get as get
-    from jray.api import init as init
-    from jray.api import is_initialized as is_initialized
-    from jray.api import put as put
-    from jray.api import remote as remote
-    from jray.api import shutdown as shutdown
-    from jray.api import wait as wait
+    from jray.api import (
+        available_resources as available_resources,
+        cluster_resources as cluster_resources,
+        get as get,
+        init as init,
+        is_initialized as is_initialized,
+        put as put,
+        remote as remote,
+        shutdown as shutdown,
+        wait as wait,
+    )
     from jray.runtime.object_ref import ObjectRef as ObjectRef
-    from jray.runtime_context import get_gpu_ids as get_gpu_ids
-    from jray.runtime_context import get_runtime_context as get_runtime_context
+    from jray.runtime_context import get_gpu_ids as get_gpu_ids, get_runtime_context as get_runtime_context
 
     ObjectID = ObjectRef
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from jray.runtime.core import messages as m
 from jray.runtime.core.idle import SURPLUS_S

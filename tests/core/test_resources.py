@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from jray.runtime.core.resources import Resources, cpus_in, in_words, shape_of
 from tests.support.builders import cpus

@@ -6,8 +6,7 @@ import itertools
 import random
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from jray.runtime.store.allocator import PAGE, Allocator, Ranges, gaps, whole_pages
 

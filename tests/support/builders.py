@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from jray.runtime.core import invariants
-from jray.runtime.core import messages as m
+from jray.runtime.core import invariants, messages as m
 from jray.runtime.core.model import TaskRecord, TaskState
 from jray.runtime.core.resources import Shape, shape_of
 from jray.runtime.core.scheduler import Scheduler

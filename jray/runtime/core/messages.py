@@ -9,44 +9,18 @@ from typing import TypeAlias
 
 from jray.runtime.core.memory_messages import (
     Allow as Allow,
-)
-from jray.runtime.core.memory_messages import (
     GrantRoom as GrantRoom,
-)
-from jray.runtime.core.memory_messages import (
     KeepWarm as KeepWarm,
-)
-from jray.runtime.core.memory_messages import (
     LoadObject as LoadObject,
-)
-from jray.runtime.core.memory_messages import (
     MoveToDisk as MoveToDisk,
-)
-from jray.runtime.core.memory_messages import (
     ObjectLoaded as ObjectLoaded,
-)
-from jray.runtime.core.memory_messages import (
     ObjectSpilled as ObjectSpilled,
-)
-from jray.runtime.core.memory_messages import (
     RefuseRoom as RefuseRoom,
-)
-from jray.runtime.core.memory_messages import (
     ReplyRead as ReplyRead,
-)
-from jray.runtime.core.memory_messages import (
     RoomAbandoned as RoomAbandoned,
-)
-from jray.runtime.core.memory_messages import (
     RoomAsked as RoomAsked,
-)
-from jray.runtime.core.memory_messages import (
     SpillObject as SpillObject,
-)
-from jray.runtime.core.memory_messages import (
     ViewsDropped as ViewsDropped,
-)
-from jray.runtime.core.memory_messages import (
     ViewsTaken as ViewsTaken,
 )
 from jray.runtime.ids import ObjectId, Shape, TaskId, WorkerId, message

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from jray.runtime.core import invariants
-from jray.runtime.core import messages as m
+from jray.runtime.core import invariants, messages as m
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.ids import KERNEL, NO_TASK, ObjectId, WorkerId, id_source
 from tests.support.simulation.laws import Fate, Laws, law
