@@ -17,7 +17,7 @@ from jray.runtime.core.resources import shape_of
 from jray.runtime.core.views import SchedulerView
 from jray.runtime.engine import Engine, Sink
 from jray.runtime.engine.books import TaskBody, lost_object, parked_objects
-from jray.runtime.ids import KERNEL, NO_TASK, ObjectId, WorkerId, id_source, returned_object
+from jray.runtime.ids import DISK, KERNEL, NO_TASK, ObjectId, WorkerId, id_source, returned_object
 from jray.runtime.interrupts import shielded
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.pool.worker_pool import WorkerPool
@@ -158,6 +158,9 @@ class EmbeddedBackend:
         books.looking.append(None)
         try:
             stored = books.values.get(object_id) or lost_object(object_id)
+            if stored.block is not None and stored.block.arena == DISK:  # the scheduler should know that it was wanted
+                self._engine.inbox.take_view(object_id)
+                self._engine.inbox.drop_view(object_id)
             return stored, self._reader.view(object_id, stored)
         finally:
             books.looking.pop()
