@@ -97,6 +97,21 @@ class TestAllowances:
         assert scheduler.memory.promises == {KERNEL: 10, W1: 10}
         assert hear(scheduler, finished(1, W1, sizes=(6,))) == [publish(1, W1), m.Allow(W1, 6)]
 
+    def test_there_are_none_while_memory_is_full_and_things_move_for_them(self):
+        scheduler = store(standing=10)
+        written(scheduler, 100)
+        tell(scheduler, viewed(A), submitted(1))
+
+        assert hear(scheduler, finished(1, W1, sizes=(6,))) == [publish(1, W1), m.SpillObject(result(1))]
+        assert hear(scheduler, spilled(result(1))) == [m.MoveToDisk(result(1)), m.Allow(W1, 6)]
+
+    def test_who_waited_for_one_gets_it_when_there_is_room(self):
+        scheduler = store(standing=10)
+        written(scheduler, 100)
+        tell(scheduler, viewed(A), submitted(1), finished(1, W1, sizes=(6,)), viewed(result(1)))
+
+        assert m.Allow(W1, 6) in hear(scheduler, dropped(A))
+
     def test_a_granted_request_and_an_allowance_are_not_given_for_the_same_bytes(self):
         scheduler = store(standing=10)
         tell(scheduler, submitted(1), room_asked(80, process=W1))

@@ -271,7 +271,7 @@ class Memory:
             self._stuck_since = None
         yield from self._leave()
         yield from self._grant()
-        yield from self._spill(self._shortage(self.requests[0].size if self.requests else 0), now)
+        yield from self._spill(self._shortage(self.requests[0].size if self.requests else self._next_allowance()), now)
         while self.requests and self._is_hopeless(now, is_anybody_at_work):
             request = self.requests.popleft()
             yield RefuseRoom(request.process, request.request, bool(self.no_disk), explain(request))
@@ -357,14 +357,17 @@ class Memory:
     def _top_up(self) -> Iterator[Instruction]:
         """Who has used up half of its standing allowance gets all of it again, while there is room."""
         standing = self.limits.standing
-        while self._spent and self._shortage(0) <= 0:
+        while self._spent and self._shortage(missing := self._next_allowance()) <= 0:
             process = next(iter(self._spent))
             del self._spent[process]
-            missing = standing - self.promises[process]
             if missing > standing // 2:
                 self.promises[process] += missing
                 self.promised += missing
                 yield Allow(process, missing)
+
+    def _next_allowance(self) -> int:
+        """What the first process that has written lacks of its standing allowance."""
+        return max(0, self.limits.standing - self.promises[next(iter(self._spent))]) if self._spent else 0
 
     def _warm(self) -> Iterator[Instruction]:
         taken = self.used + self.promised + self.returning
