@@ -153,6 +153,22 @@ class TestRoom:
             "or start jray with more: jray.init(object_store_memory=...), in bytes."
         )
 
+    def test_what_is_too_large_waits_for_nobody(self):
+        scheduler = store()
+        written(scheduler, 60)
+        tell(scheduler, viewed(A), room_asked(50))
+
+        assert refused(hear(scheduler, room_asked(101, request=2))) == [(KERNEL, 2)]
+
+    def test_things_move_for_the_next_one_as_soon_as_the_first_is_refused(self):
+        scheduler = store()
+        written(scheduler, 60)
+
+        out = hear(scheduler, room_asked(101, request=1), room_asked(60, request=2))
+
+        assert refused(out) == [(KERNEL, 1)]
+        assert m.SpillObject(A) in out
+
     def test_an_abandoned_request_is_forgotten(self):
         scheduler = store()
         written(scheduler, 60)

@@ -212,7 +212,10 @@ class Memory:
 
     def ask(self, request: Request) -> None:
         """A thread waits until it may write so much."""
-        self.requests.append(request)
+        if request.size > self.limits.memory:
+            self.requests.appendleft(request)  # it is refused at once: nobody waits for that
+        else:
+            self.requests.append(request)
         self.is_dirty = True
 
     def abandon(self, process: WorkerId, number: int) -> None:
@@ -270,12 +273,11 @@ class Memory:
         if not self.requests:
             self._stuck_since = None
         yield from self._leave()
-        yield from self._grant()
-        yield from self._spill(self._shortage(self.requests[0].size if self.requests else self._next_allowance()), now)
+        yield from self._make_room(now)
         while self.requests and self._is_hopeless(now, is_anybody_at_work):
             request = self.requests.popleft()
             yield RefuseRoom(request.process, request.request, bool(self.no_disk), explain(request))
-            yield from self._grant()
+            yield from self._make_room(now)
         yield from self._load()
         yield from self._top_up()
         yield from self._warm()
@@ -298,6 +300,10 @@ class Memory:
                 self.used -= record.size
                 yield MoveToDisk(object_id)
         self._copied.clear()
+
+    def _make_room(self, now: float) -> Iterator[Instruction]:
+        yield from self._grant()
+        yield from self._spill(self._shortage(self.requests[0].size if self.requests else self._next_allowance()), now)
 
     def _grant(self) -> Iterator[Instruction]:
         while self.requests and self._shortage(self.requests[0].size) <= 0:
