@@ -447,6 +447,21 @@ class TestDisk:
 
         assert hear(scheduler, room_asked(100)) == [m.SpillObject(A)]
 
+    def test_a_copy_that_there_is_needs_no_room_on_a_full_disk(self):
+        scheduler = store(disk=30)
+        written(scheduler, 30, 70)
+        tell(scheduler, viewed(B), room_asked(10), spilled(A), dropped(B), unviewed(B), viewed(A), loaded(A))
+        tell(scheduler, put(C, size=10), unviewed(A))
+
+        assert m.SpillObject(A) in hear(scheduler, room_asked(70, request=2))
+
+    def test_what_is_freed_on_disk_can_be_used_at_once(self):
+        scheduler = store(disk=60)
+        written(scheduler, 60)
+        tell(scheduler, room_asked(60), spilled(A), put(B, size=60), room_asked(60, request=2))
+
+        assert hear(scheduler, dropped(A)) == [free(A), m.SpillObject(B)]
+
     def test_after_an_error_it_is_left_alone_for_a_while(self):
         scheduler = store()
         written(scheduler, 60)

@@ -336,12 +336,12 @@ class Memory:
         if now >= self._no_disk_until:
             self.no_disk = ""
         while shortage > self.leaving and self._idle and not self.no_disk:
-            object_id, record = self._idle.popitem(last=False)
-            if not record.has_copy and self.on_disk + self.leaving + record.size > self.limits.disk:
-                self._idle[object_id] = record
-                self._idle.move_to_end(object_id, last=False)
-                self.no_disk, self._no_disk_until = "the limit for spilled objects is reached", now + DISK_PAUSE_S
+            room = self.limits.disk - self.on_disk - self.leaving
+            object_id = next((o for o, idle in self._idle.items() if idle.has_copy or idle.size <= room), None)
+            if object_id is None:
+                self.no_disk = "the limit for spilled objects is reached"  # as long as nothing else has changed
                 return
+            record = self._idle.pop(object_id)
             record.place = Place.LEAVING
             self.leaving += record.size
             yield SpillObject(object_id)
