@@ -527,6 +527,22 @@ class TestLoading:
 
         assert (scheduler.memory.used, scheduler.memory.returning, scheduler.memory.on_disk) == (0, 0, 60)
 
+    def test_freed_while_it_returns_it_takes_memory_until_it_is_there(self):
+        scheduler = self.on_disk()
+        tell(scheduler, dropped(B), unviewed(B), viewed(A), dropped(A), unviewed(A))
+        assert (scheduler.memory.returning, scheduler.memory.on_disk) == (60, 0)
+
+        assert m.GrantRoom(KERNEL, 2) not in hear(scheduler, room_asked(60, request=2))
+        assert hear(scheduler, loaded(A)) == [m.GrantRoom(KERNEL, 2)]
+        assert (scheduler.memory.used, scheduler.memory.returning) == (0, 0)
+
+    def test_nobody_is_refused_while_something_returns(self):
+        scheduler = self.on_disk()
+        tell(scheduler, dropped(B), unviewed(B), viewed(A), room_asked(60, request=2))
+
+        assert refused(hear(scheduler, timer(LATE))) == []
+        assert refused(hear(scheduler, timer(2 * LATE))) == []
+
     def test_its_copy_stays_for_the_next_time(self):
         scheduler = self.on_disk(disk=60)
         tell(scheduler, dropped(B), unviewed(B), viewed(A), loaded(A), unviewed(A))

@@ -116,6 +116,7 @@ class Memory:
         self.used = 0
         self.leaving = 0  # of `used`: will be free soon
         self.returning = 0  # will be used soon
+        self.unwanted: dict[ObjectId, int] = {}  # of `returning`: freed, and still being copied
         self.on_disk = 0  # copies included
         self.promises: dict[WorkerId, int] = {}
         self.promised = 0
@@ -175,7 +176,7 @@ class Memory:
             if record.place is Place.LEAVING and object_id not in self._copied:
                 self.leaving -= record.size
             if record.place is Place.RETURNING:
-                self.returning -= record.size
+                self.unwanted[object_id] = record.size
             if record.has_copy:
                 self.on_disk -= record.size
             self.is_dirty = True
@@ -247,9 +248,13 @@ class Memory:
 
     def loaded(self, object_id: ObjectId, *, succeeded: bool) -> None:
         """It is in memory again, or could not be read: its readers will find out why."""
+        unwanted = self.unwanted.pop(object_id, None)
+        if unwanted is not None:  # freed meanwhile
+            self.returning -= unwanted
+            self.is_dirty = True
         record = self.blocks.get(object_id)
         if record is None or record.place is not Place.RETURNING:
-            return  # freed meanwhile
+            return
         self.is_dirty = True
         self.returning -= record.size
         record.place = Place.DISK
@@ -317,7 +322,7 @@ class Memory:
         """Whether the first request will not be met. Notes since when nothing moves."""
         if self.requests[0].size > self.limits.memory:
             return True
-        if self.leaving:
+        if self.leaving or self.returning:
             self._stuck_since = None
             return False
         if self._stuck_since is None:
