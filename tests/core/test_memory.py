@@ -569,6 +569,13 @@ class TestNothingIsDoneTwice:
 
         assert hear(scheduler, spilled(A), spilled(A)) == [m.MoveToDisk(A), m.GrantRoom(KERNEL, 1)]
 
+    def test_a_report_that_is_said_twice(self):
+        scheduler = store(standing=10)
+        tell(scheduler, submitted(1), finished(1, W1, sizes=(4,)))
+
+        assert hear(scheduler, finished(1, W1, sizes=(4,))) == []
+        assert scheduler.memory.promises[W1] == 6
+
     def test_a_put_that_is_said_twice(self):
         scheduler = store()
         written(scheduler, 60)

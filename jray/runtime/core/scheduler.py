@@ -159,11 +159,11 @@ class Scheduler:
         return None
 
     def _on_finished(self, event: m.TaskFinished) -> None:
-        if event.sizes:
-            self.memory.wrote(event.worker, sum(event.sizes))
         task = self._reported(event)
         if task is None:
-            return
+            return  # nothing is taken off the promise: the report may have been heard before
+        if event.sizes:
+            self.memory.wrote(event.worker, sum(event.sizes))
         self._out.append(m.PublishReport(event.task, event.worker, event.attempt))
         for index, size in enumerate(event.sizes):
             if size:
