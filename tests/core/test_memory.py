@@ -576,6 +576,13 @@ class TestNothingIsDoneTwice:
         assert hear(scheduler, finished(1, W1, sizes=(4,))) == []
         assert scheduler.memory.promises[W1] == 6
 
+    def test_a_question_that_is_asked_twice(self):
+        scheduler = store()
+        written(scheduler, 60)
+        tell(scheduler, viewed(A), room_asked(50), room_asked(50))
+
+        assert hear(scheduler, dropped(A)) == [free(A), m.GrantRoom(KERNEL, 1)]
+
     def test_a_put_that_is_said_twice(self):
         scheduler = store()
         written(scheduler, 60)

@@ -213,6 +213,8 @@ class Memory:
 
     def ask(self, request: Request) -> None:
         """A thread waits until it may write so much."""
+        if any((r.process, r.request) == (request.process, request.request) for r in self.requests):
+            return  # said twice
         if request.size > self.limits.memory:
             self.requests.appendleft(request)  # it is refused at once: nobody waits for that
         else:
