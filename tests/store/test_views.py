@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
+import pathlib
 import signal
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("memory")
 
 
 def is_mapped(array):
@@ -18,13 +25,13 @@ def is_mapped(array):
         for line in maps:
             start, end = (int(part, 16) for part in line.split()[0].split("-"))
             if start <= address < end:
-                return "memfd:jray" in line
+                return "memfd:jray" in line or "/#" in line  # a file that never had a name
     return False
 
 
 def books(jray):
     engine = jray.api.running()._engine
-    with engine._locked():
+    with engine.locked():
         return len(engine.books.values), engine.books.bytes_in_blocks
 
 
@@ -126,10 +133,71 @@ def test_a_loop_of_work_ends_where_it_began(runtime):
     engine = runtime.api.running()._engine
 
     def left():
-        with engine._locked():
+        with engine.locked():
             b, s = engine.books, engine.scheduler
-            return [*map(len, (b.values, b.bodies, b.staged, b.asks, s.tasks, s.references.objects))]
+            return [*map(len, (b.values, b.bodies, b.staged, b.asks, s.tasks, s.references.objects))]  # noqa: PD011 - no data frame
 
     gc.collect()
     wait_until(lambda: not any(left()), 10, "nothing is left in the books")
     assert engine.books.bytes_in_blocks == 0
+
+
+def test_four_readers_of_100_mb_share_its_pages(runtime_with):
+    jray = runtime_with(num_cpus=4)
+    ref = jray.put(np.ones(100_000_000, np.uint8))
+
+    def own_bytes():
+        """Memory of this process's own; not shared pages, also when nobody else maps them just now."""
+        lines = pathlib.Path("/proc/self/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous:"))
+
+    @jray.remote
+    def read(boxed):
+        jray.get(boxed[0])[:1].sum()  # whatever is imported and mapped at first use
+        before = own_bytes()
+        array = jray.get(boxed[0])
+        total = int(array.sum())
+        added = own_bytes() - before
+        array[: 10 * 4096] = 2
+        written = own_bytes() - before - added
+        return total, added, written
+
+    results = jray.get([read.remote([ref]) for _ in range(4)])
+    assert [total for total, _, _ in results] == [100_000_000] * 4
+    assert sum(added for _, added, _ in results) < 30_000_000
+    assert all(10 * 4096 <= written < 1_000_000 for _, _, written in results)  # what is written is copied: that only
+
+
+KEEP = {
+    "slice": lambda a: (a[10:20], lambda v: v.sum()),
+    "transposed": lambda a: (a.reshape(1000, -1).T, lambda v: v[0, 0] + v[0, -1]),
+    "memoryview": lambda a: (memoryview(a)[5:], lambda v: v[0] + v[-1]),
+    "table": lambda a: (pa.table({"x": a}), lambda v: pc.sum(v["x"]).as_py()),
+    "frame": lambda a: (pd.DataFrame({"x": a}, copy=False), lambda v: v["x"].sum()),
+}
+
+
+@pytest.mark.parametrize("kind", KEEP)
+@pytest.mark.parametrize("ends", list(itertools.product([False, True], repeat=3)), ids=str)
+def test_a_value_lives_as_long_as_any_view_of_it(runtime_with, kind, ends):
+    """The ref gone, its worker dead, the runtime shut down: in every combination."""
+    is_ref_gone, is_worker_dead, is_shut_down = ends
+    jray = runtime_with(num_cpus=1)
+    worker_pid = jray.remote(os.getpid)
+    pid = jray.get(worker_pid.remote())
+    ref = jray.remote(np.arange).remote(100_000)
+    view, look = KEEP[kind](jray.get(ref))
+    before = look(view)
+    if is_ref_gone:
+        del ref
+    if is_worker_dead:
+        os.kill(pid, signal.SIGKILL)
+        assert jray.get(worker_pid.remote()) != pid
+    others = [jray.put(np.zeros(100_000)) for _ in range(3)]  # would reuse its block
+    assert jray.get(jray.remote(np.zeros).remote(100_000)).sum() == 0
+    if is_shut_down:
+        jray.shutdown()
+    assert look(view) == before
+    if not is_ref_gone and not is_shut_down:
+        assert jray.get(ref).tolist() == list(range(100_000))
+    del view, others
