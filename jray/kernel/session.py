@@ -13,6 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from jray import api
 from jray.exceptions import JrayError
+from jray.kernel.out import OutKeeper
 from jray.kernel.output import NotebookSink, Parent, say
 from jray.runtime.embedded import EmbeddedBackend
 from jray.runtime.object_ref import ObjectRef
@@ -42,6 +43,7 @@ class Session:
         self._watcher: threading.Thread | None = None
         self._stop_following = api.on_init(self._follow)
         shell.events.register("pre_run_cell", self._before_cell)
+        self._out = OutKeeper(shell, self.cell_of)
         name_files_with(self._name_of_file)
 
     @property
@@ -91,6 +93,13 @@ class Session:
             self._runs[origin] = CellRun(label, {"header": parent["header"]} if parent else None)
             self._forget_oldest()
         return origin
+
+    def cell_of(self, ref: ObjectRef[Any]) -> str | None:
+        """Which cell made the ref's object ("In[5]"), if that is known."""
+        runtime = api.running()
+        maker = runtime.maker_of(ref) if runtime is not None else None
+        run = self.run_of(maker.origin) if maker is not None else None
+        return run.label if run is not None else None
 
     def _forget_oldest(self) -> None:
         if len(self._runs) > _CELLS_KEPT:
@@ -158,6 +167,7 @@ class Session:
         name_files_with(None)
         self._stop_following()
         self.shell.events.unregister("pre_run_cell", self._before_cell)
+        self._out.close()
         if self._watcher is not None:
             self._watched.put(None)
             self._watcher.join()

@@ -9,17 +9,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jray.exceptions import GetTimeoutError, InternalError
+from jray.exceptions import GetTimeoutError, InternalError, ObjectLostError
 from jray.runtime.backend import Call, Readiness, ResourceView, Where
 from jray.runtime.core.memory import StoreLimits
 from jray.runtime.core.messages import TaskSpec
 from jray.runtime.core.resources import shape_of
 from jray.runtime.core.views import SchedulerView
 from jray.runtime.engine import Engine, Sink
-from jray.runtime.engine.books import TaskBody, lost_object, parked_objects
+from jray.runtime.engine.books import Maker, TaskBody, lost_object, parked_objects
 from jray.runtime.ids import DISK, KERNEL, NO_TASK, ObjectId, WorkerId, id_source, returned_object
 from jray.runtime.interrupts import shielded
-from jray.runtime.object_ref import ObjectRef
+from jray.runtime.object_ref import ObjectRef, owner_of, uncounted
 from jray.runtime.pool.worker_pool import WorkerPool
 from jray.runtime.pool.zygote import Zygote
 from jray.runtime.serde.code import pack_code
@@ -54,6 +54,7 @@ class EmbeddedBackend:
         self.retain = self._engine.inbox.retain
         self.release = self._engine.inbox.release
         self.take_view = self._engine.inbox.take_view
+        self.recount = self._engine.recount
         self._engine.guard.ensure_installed()
 
     # ---- tasks and values
@@ -78,9 +79,9 @@ class EmbeddedBackend:
     ) -> list[ObjectRef[Any]]:
         task = _next_id()
         options = call.options
-        code_parcel, code_pins = self._park(*code)
+        code_parcel, code_pins = self._park(*code, f"code of {call.name}")
         try:
-            payload_parcel, payload_pins = self._park(*payload)
+            payload_parcel, payload_pins = self._park(*payload, f"arguments of {call.name}")
         except BaseException:  # no memory for the second: let go of the first
             self._unpark(code_parcel)
             raise
@@ -105,7 +106,7 @@ class EmbeddedBackend:
         self._unpark(payload_parcel)
         return [ObjectRef(returned_object(task, index), self) for index in range(options.num_returns)]
 
-    def _park(self, packed: Packed | None, room: Room | None) -> tuple[Parcel, tuple[ObjectId, ...]]:
+    def _park(self, packed: Packed | None, room: Room | None, what: str) -> tuple[Parcel, tuple[ObjectId, ...]]:
         """Code or arguments as they travel, and what they pin: small ones themselves, large ones as an object."""
         if packed is None:
             return b"", ()
@@ -113,6 +114,7 @@ class EmbeddedBackend:
         if stored.block is None:
             return stored.head or b"", packed.refs
         object_id = ObjectId(_next_id())
+        self._engine.books.note_maker(object_id, what, self.current_origin())
         self._engine.put(object_id, stored, packed.refs)
         return object_id, (object_id,)
 
@@ -129,6 +131,7 @@ class EmbeddedBackend:
     @shielded
     def _put(self, packed: Packed, room: Room | None) -> ObjectRef[Any]:
         object_id = ObjectId(_next_id())
+        self._engine.books.note_maker(object_id, "put", self.current_origin())
         self._engine.put(object_id, store(packed, self._engine.books.own_arena, room), packed.refs)
         return ObjectRef(object_id, self)
 
@@ -193,7 +196,7 @@ class EmbeddedBackend:
         """The ids, each once. A ref of a runtime that was shut down is an error."""
         objects = []
         for ref in refs:
-            if ref._owner is not self:  # noqa: SLF001
+            if ref._owner is not self and owner_of(ref) is not self:  # noqa: SLF001
                 self._reader.read(ref._id, lost_object(ref._id))  # noqa: SLF001 - raises
             objects.append(ref._id)  # noqa: SLF001
         return list(dict.fromkeys(objects))
@@ -210,7 +213,7 @@ class EmbeddedBackend:
         self._raise_if_broken()
         if self._engine.is_closed:
             self._reader.read(missing[0], lost_object(missing[0]))  # raises
-        why = self._engine.explain(missing[0]) or "the first of them has just come"
+        why = self._engine.pictures.explain(missing[0]) or "the first of them has just come"
         number = f"{len(missing)} of {len(objects)} objects" if len(objects) > 1 else "the object"
         msg = (
             f"get gave up after its time-out: {number} not there yet ({why}). The tasks go on. "
@@ -258,22 +261,38 @@ class EmbeddedBackend:
 
     def has_failed(self, ref: ObjectRef[Any]) -> bool:
         """Whether the ref's object is an error, or can't come any more."""
-        if ref._owner is not self or self._engine.is_closed:  # noqa: SLF001
+        try:
+            owner = owner_of(ref)
+        except ObjectLostError:
+            return True
+        if owner is not self or self._engine.is_closed:
             return True
         stored = self._engine.books.values.get(ref._id)  # noqa: SLF001
         return stored is not None and stored.failed
+
+    def owns(self, ref: ObjectRef[Any]) -> bool:
+        """Whether this runtime counts the ref, which keeps its object alive."""
+        return ref._owner is self and not self._engine.is_closed  # noqa: SLF001
+
+    def maker_of(self, ref: ObjectRef[Any]) -> Maker | None:
+        """Where the ref's object comes from; None when that is not known any more."""
+        return self._engine.pictures.maker_of(ref._id)  # noqa: SLF001
+
+    def uncounted(self, ref: ObjectRef[Any], lost: str) -> ObjectRef[Any]:
+        """A ref to the same object that does not keep it alive; `lost` is the error for a use that comes too late."""
+        return uncounted(ref._id, self, lost)  # noqa: SLF001
 
     # ---- pictures
 
     def resources(self) -> ResourceView:
         """As in Backend."""
         self._raise_if_broken()
-        return self._engine.resources()
+        return self._engine.pictures.resources()
 
     def view(self) -> SchedulerView:
         """A picture of the whole runtime."""
         self._raise_if_broken()
-        return self._engine.view()
+        return self._engine.pictures.view()
 
     def stored_bytes(self) -> int:
         """How much shared memory objects take now."""
@@ -290,7 +309,7 @@ class EmbeddedBackend:
 
     def worker_pids(self) -> dict[WorkerId, int]:
         """The processes of the living workers; 0 for one that has not said so yet."""
-        return self._engine.worker_pids()
+        return self._engine.pictures.worker_pids()
 
     def show_output_with(self, sink: Sink) -> None:
         """Say who shows what tasks print."""

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from jray.exceptions import ObjectLostError
 from jray.runtime.ids import ObjectId, TaskId, task_of, to_hex
 from jray.runtime.interrupts import shielded
 
@@ -31,6 +32,53 @@ class RefOwner(Protocol):
 
     def future(self, ref: ObjectRef[Any]) -> Future[Any]:
         """The value, when it is there."""
+
+
+class RecountingOwner(RefOwner, Protocol):
+    """An owner that can count a ref whose object may have been freed."""
+
+    def recount(self, object_id: ObjectId) -> bool:
+        """One ref more, if there is anything left to refer to; False: the object was freed."""
+
+
+class Uncounted:
+    """In the place of a ref's owner: the ref keeps nothing alive. Its first use counts it, if it is not too late."""
+
+    __slots__ = ("_claims", "_lost", "owner")
+
+    def __init__(self, owner: RecountingOwner, lost: str) -> None:
+        """`lost` is the error's message, for a use that comes too late."""
+        self.owner = owner
+        self._lost = lost
+        self._claims = [None]  # whoever pops it has made the ref a counted one: no other thread may
+
+    @shielded
+    def count(self, ref: ObjectRef[Any]) -> None:
+        """The ref is used: from now on it is like any other.
+
+        Raises:
+            ObjectLostError: its object was freed.
+        """
+        if not self.owner.recount(ref._id):  # noqa: SLF001 - of this room
+            raise ObjectLostError(self._lost)
+        try:
+            self._claims.pop()
+        except IndexError:  # another thread was faster: its count is the ref's
+            self.owner.release(ref._id)  # noqa: SLF001
+        else:
+            ref._owner = self.owner  # noqa: SLF001
+
+    def retain(self, object_id: ObjectId) -> None:
+        """As the owner does."""
+        self.owner.retain(object_id)
+
+    def release(self, object_id: ObjectId) -> None:
+        """Nothing was counted."""
+
+    def future(self, ref: ObjectRef[Any]) -> Future[Any]:
+        """As the owner does; it is a use."""
+        self.count(ref)
+        return self.owner.future(ref)
 
 
 class ObjectRef(Generic[_T]):
@@ -74,6 +122,7 @@ class ObjectRef(Generic[_T]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Note the id in the value that is being packed, so that it keeps the object alive."""
+        owner_of(self)
         refs = getattr(_packing, "refs", None)
         if refs is None:  # pickled by somebody else's pickle: we can't know for how long. Ray pins it for ever, too
             _pinned_for_ever.add(self)
@@ -116,6 +165,29 @@ _new_ref = object.__new__
 _packing = threading.local()
 _pinned_for_ever: set[ObjectRef[Any]] = set()
 _owner_of_process: RefOwner | None = None
+
+
+def uncounted(object_id: ObjectId, owner: RecountingOwner, lost: str) -> ObjectRef[Any]:
+    """A ref that does not keep its object alive until it is used; `lost` is what a use that comes too late says."""
+    return ObjectRef(object_id, Uncounted(owner, lost))
+
+
+def is_counted(ref: ObjectRef[Any]) -> bool:
+    """Whether this ref keeps its object alive."""
+    return type(ref._owner) is not Uncounted  # noqa: SLF001 - of this room
+
+
+def owner_of(ref: ObjectRef[Any]) -> RefOwner:
+    """Who counts this ref, which is being used: one that was not counted is from now on.
+
+    Raises:
+        ObjectLostError: it was not counted, and its object was freed.
+    """
+    owner = ref._owner  # noqa: SLF001 - of this room
+    if type(owner) is Uncounted:
+        owner.count(ref)
+        return owner.owner
+    return owner
 
 
 def begin_collecting() -> tuple[list[ObjectId], list[ObjectId] | None]:

@@ -183,6 +183,7 @@ class Put:
     object: ObjectId
     value: Wire
     contains: tuple[ObjectId, ...]
+    task: TaskId
 
 
 @message
@@ -256,6 +257,13 @@ class AskRoom:
 
 
 @message
+class ReturnRoom:
+    """So much of what was granted was not used."""
+
+    size: int
+
+
+@message
 class Output:
     """Text that a task wrote."""
 
@@ -301,6 +309,7 @@ _KINDS: tuple[type, ...] = (
     Unviewed,
     ReplyRead,
     AskRoom,
+    ReturnRoom,
     Output,
     AskResources,
 )

@@ -207,7 +207,7 @@ def test_a_worker_that_does_not_read_its_control_lane_holds_up_nobody(runtime, t
     engine = runtime.api.running()._engine
     (handle,) = engine._pool.handles.values()
     psutil.Process(handle.pid).suspend()
-    with engine._locked():
+    with engine.locked():
         for number in range(1000):
             engine._performer._send_on_control(handle.worker, wire.ReplyEnd(number))
         assert handle.control.has_backlog

@@ -81,11 +81,11 @@ engine = jray.api.running()._engine
 refs = kept = None
 gc.collect()
 assert jray.get([add.remote(n, n) for n in range(200)], timeout=20) == [2 * n for n in range(200)]
-with engine._locked():
+with engine.locked():
     check(engine.scheduler)
 deadline = time.monotonic() + 10
 while time.monotonic() < deadline:
-    with engine._locked():
+    with engine.locked():
         left = (len(engine.books.values), len(engine.books.bodies), len(engine.books.staged), len(engine.books.asks),
                 len(engine.scheduler.tasks), len(engine.scheduler.references.objects))
     if not any(left):

@@ -20,7 +20,7 @@ def engine():
 def books():
     """How many of everything; handles first what waits in the inbox."""
     it = engine()
-    with it._locked():
+    with it.locked():
         b, s = it.books, it.scheduler
         counts = map(len, (b.values, b.bodies, b.staged, b.asks, s.tasks, s.references.objects))
         return [*counts, b.bytes_in_blocks]

@@ -26,7 +26,7 @@ def engine():
 
 
 def memory():
-    with engine()._locked():
+    with engine().locked():
         return engine().scheduler.memory
 
 
@@ -167,7 +167,8 @@ def test_who_maps_an_object_keeps_it_in_memory(small):
     refs = [small.put(array(number)) for number in range(6)]
     values = [small.get(ref) for ref in refs]
     with pytest.raises(
-        ObjectStoreFullError, match=r"(?s)Of the object store's 64\.0 MiB.*an array in this process.*jray memory"
+        ObjectStoreFullError,
+        match=r"(?s)Of the object store's 64\.0 MiB.*an array in the process that started jray.*jray memory",
     ) as caught:
         small.put(array(6))
     assert not isinstance(caught.value, OutOfDiskError)
@@ -385,3 +386,21 @@ def test_free_pages_are_kept_warm_only_while_there_is_plenty(small):
     arena = engine().books.arena
     wait_until(lambda: arena.resident_free_bytes <= limits.warm, 10, "the rest is given back")
     assert is_array(small.get(refs[0]), 5)
+
+
+def test_room_that_was_granted_and_not_used_is_for_others(small):
+    """A value was announced, waited for, and never written: as after an interrupt."""
+    allowance = engine()._desk.allowance
+    room = allowance.claim(50 * MB)
+    assert memory().promised >= 50 * MB
+    del room
+    wait_until(lambda: memory().promised < 50 * MB, 10, "it is given back")
+    now = memory()
+    assert now.promised == now.limits.standing * len(now.promises)
+
+    @small.remote(max_retries=0)
+    def claim_and_forget():
+        jray.runtime.backend.current()._link.allowance.claim(50 * MB)
+
+    small.get(claim_and_forget.remote())
+    wait_until(lambda: memory().promised == now.limits.standing * len(now.promises), 10, "the worker's, too")

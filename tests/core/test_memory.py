@@ -273,7 +273,7 @@ class TestBackPressure:
         (first, *_) = [o.text for o in hear(scheduler, timer(LATE)) if isinstance(o, m.RefuseRoom)]
 
         assert first.startswith("A value of 10 B could not be stored. Of the object store's 120 B, 120 B are in use by")
-        assert f"{to_hex(A)} (50 B, read by an array in this process)" in first
+        assert f"{to_hex(A)} (50 B, read by an array in the process that started jray)" in first
         assert f"{to_hex(B)} (40 B, read by task train)" in first
         assert f"{to_hex(C)} (30 B, read by worker w1)" in first
 

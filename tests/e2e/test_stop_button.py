@@ -91,7 +91,7 @@ def test_a_hail_of_stops_over_many_cells_leaves_jray_whole(kernel):
     check = kernel.run(
         "from jray.runtime.core.invariants import check\n"
         "assert jray.get([add.remote(n, 2) for n in range(100)], timeout=20) == list(range(2, 102))\n"
-        "engine = jray.api.running()._engine\nwith engine._locked(): check(engine.scheduler)\nprint(engine.error)"
+        "engine = jray.api.running()._engine\nwith engine.locked(): check(engine.scheduler)\nprint(engine.error)"
     )
     assert (check.stdout, check.error) == ("None\n", ""), seed
     cell = kernel.run("%%remote\nx = 40\nx + 2")

@@ -64,7 +64,7 @@ def test_a_channel_keeps_what_the_socket_does_not_take():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         channel, frames = Channel(ours), wire.Frames()
-        sent = [wire.Put(number, (False, bytes(60_000), None, ()), ()) for number in range(20)]
+        sent = [wire.Put(number, (False, bytes(60_000), None, ()), (), 1) for number in range(20)]
         went_out = [channel.send([message]) for message in sent]
         assert went_out[0]
         assert not went_out[-1]

@@ -57,6 +57,15 @@ class RoomAbandoned:
 
 
 @message
+class RoomReturned:
+    """A process does not need so much of what it was promised: a value was not written after all."""
+
+    at: float
+    process: WorkerId
+    size: int  # bytes
+
+
+@message
 class ObjectSpilled:
     """A copy of an object's bytes is on disk, or could not be made."""
 

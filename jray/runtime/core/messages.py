@@ -19,6 +19,7 @@ from jray.runtime.core.memory_messages import (
     ReplyRead as ReplyRead,
     RoomAbandoned as RoomAbandoned,
     RoomAsked as RoomAsked,
+    RoomReturned as RoomReturned,
     SpillObject as SpillObject,
     ViewsDropped as ViewsDropped,
     ViewsTaken as ViewsTaken,
@@ -185,6 +186,7 @@ Event: TypeAlias = (
     | ReplyRead
     | RoomAsked
     | RoomAbandoned
+    | RoomReturned
     | ObjectSpilled
     | ObjectLoaded
     | WorkerLost

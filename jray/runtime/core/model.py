@@ -143,7 +143,7 @@ class WorkerRecord:
     @property
     def holds_nothing(self) -> bool:
         """Whether nobody would miss it."""
-        return not self.refs and not self.asks and not self.lent
+        return not self.refs and not self.views and not self.asks and not self.lent
 
 
 @dataclass(slots=True, eq=False)

@@ -33,6 +33,7 @@ class ObjectEvents:
         yield m.ReplyRead, self._on_reply_read
         yield m.RoomAsked, self._on_room_asked
         yield m.RoomAbandoned, self._on_room_abandoned
+        yield m.RoomReturned, self._on_room_returned
         yield m.ObjectSpilled, self._on_spilled
         yield m.ObjectLoaded, self._on_loaded
 
@@ -128,6 +129,9 @@ class ObjectEvents:
 
     def _on_room_abandoned(self, event: m.RoomAbandoned) -> None:
         self._memory.abandon(event.process, event.request)
+
+    def _on_room_returned(self, event: m.RoomReturned) -> None:
+        self._memory.wrote(event.process, event.size)  # it is taken off the promise all the same
 
     def _on_spilled(self, event: m.ObjectSpilled) -> None:
         self._memory.spilled(event.object, event.at, event.error)

@@ -57,7 +57,7 @@ def _reader(
     """Who reads it: at most one is named."""
     if not block.readers:
         return "read by nobody"
-    named = next(_readers(object_id, workers, tasks), "an array in this process")
+    named = next(_readers(object_id, workers, tasks), "an array in the process that started jray")
     return f"read by {named}" + (f" and {block.readers - 1} more" if block.readers > 1 else "")
 
 

@@ -31,6 +31,13 @@ class TaskBody(NamedTuple):
     origin: int
 
 
+class Maker(NamedTuple):
+    """Where an object comes from, in words for people."""
+
+    what: str  # a task's name, "put", "arguments of f"
+    origin: int  # the cell that all this started in; the kernel's rooms know what the number means
+
+
 def parked_objects(*parcels: wire.Parcel) -> tuple[ObjectId, ...]:
     """Those of code and arguments that are too large for a message: a task needs them like its arguments."""
     return tuple(ObjectId(parcel) for parcel in parcels if isinstance(parcel, int))
@@ -45,6 +52,8 @@ class Books:
     def __init__(self) -> None:
         """Nothing is stored."""
         self.values: dict[ObjectId, StoredValue] = {}
+        self.makers: dict[ObjectId, Maker] = {}  # of all values
+        self._last_maker = Maker("", 0)
         self.bodies: dict[TaskId, TaskBody] = {}
         self.copies: dict[ObjectId, StoredValue] = {}  # on disk, of values that may be in memory as well
         self.staged: dict[ReportKey, tuple[StoredValue, ...]] = {}
@@ -119,6 +128,7 @@ class Books:
             stored = self.values.pop(object_id, None)
             if stored is None:
                 continue
+            self.makers.pop(object_id, None)
             self.discard(stored)
             copy = self.copies.pop(object_id, None)
             if copy is not None and copy is not stored:
@@ -168,9 +178,17 @@ class Books:
 
     def blocks_of(self, arena: WorkerId) -> list[Block]:
         """All that is in use of an arena, in order."""
-        values = (*self.values.values(), *(stored for staged in self.staged.values() for stored in staged))
+        values = [*self.values.values(), *(stored for staged in self.staged.values() for stored in staged)]
+        values += [stored for _, stored in self._retired]
         blocks = {stored.block for stored in values if stored.block is not None and stored.block.arena == arena}
         return sorted(blocks, key=lambda block: block.offset)
+
+    def note_maker(self, object_id: ObjectId, what: str, origin: int) -> None:
+        """Remember, as long as the object lives, where it comes from."""
+        maker = self._last_maker
+        if maker.what != what or maker.origin != origin:  # a loop of tasks shares one
+            maker = self._last_maker = Maker(what, origin)
+        self.makers[object_id] = maker
 
     def stage(self, key: ReportKey, results: tuple[StoredValue, ...]) -> None:
         """A worker reports; the scheduler has yet to say whether the report counts."""
@@ -189,6 +207,7 @@ class Books:
         for index, stored in enumerate(results):
             object_id = returned_object(task, index)
             self.values[object_id] = stored
+            self.note_maker(object_id, body.name, body.origin)
             published.append(object_id)
         return published
 
@@ -205,7 +224,9 @@ class Books:
             )
             stored = StoredValue(True, pack_own_error(WorkerCrashedError(text)), None)  # noqa: FBT003
         published = [returned_object(task, index) for index in range(body.num_returns)]
-        self.values.update(dict.fromkeys(published, stored))
+        for object_id in published:
+            self.values[object_id] = stored
+            self.note_maker(object_id, body.name, body.origin)
         return published
 
     def discard_stale(self) -> None:
@@ -256,6 +277,7 @@ class Books:
         """Forget everything. Views that are still in use stay valid."""
         self.values.clear()
         self.copies.clear()
+        self.makers.clear()
         self.bodies.clear()
         with self._making:
             self._is_closed = True

@@ -18,22 +18,21 @@ from typing import Any
 
 from jray.exceptions import InternalError, ObjectLostError
 from jray.runtime import wire
-from jray.runtime.backend import ResourceView
 from jray.runtime.core import messages as m
 from jray.runtime.core.memory import StoreLimits
 from jray.runtime.core.resources import cpus_in
 from jray.runtime.core.scheduler import Scheduler
-from jray.runtime.core.views import SchedulerView, amounts_of, explain, view_of
 from jray.runtime.engine.books import Books, TaskBody
 from jray.runtime.engine.hearing import Heard
 from jray.runtime.engine.inbox import DRIVE_EVERY, Inbox
 from jray.runtime.engine.listener import Listener
 from jray.runtime.engine.mover import Copied, Mover
 from jray.runtime.engine.performer import Performer
+from jray.runtime.engine.pictures import Pictures
 from jray.runtime.engine.room import RoomDesk
 from jray.runtime.engine.sink import ConsoleSink, Sink
 from jray.runtime.engine.storekeeper import Storekeeper
-from jray.runtime.ids import KERNEL, ObjectId, Shape, WorkerId, task_of
+from jray.runtime.ids import KERNEL, ObjectId, Shape, WorkerId
 from jray.runtime.interrupts import InterruptGuard, refuse_finalizers, shielded
 from jray.runtime.pool.worker_pool import WorkerPool
 from jray.runtime.serde.values import Packed
@@ -71,6 +70,7 @@ class Engine:
         self._desk = RoomDesk(
             self.inbox,
             limits.standing,
+            wake=self._listener.wake,
             drive=self.drive,
             refuse_to_wait=self._refuse_to_wait,
             why_closed=self._why_closed,
@@ -86,6 +86,7 @@ class Engine:
             self._after,
             self._warn,
         )
+        self.pictures = Pictures(self.scheduler, self.books, self._pool, self.locked)
         leave_to_owner(self._listener.wake)
         self._thread = threading.Thread(target=self._run, name="jray-io", daemon=True)
         self._thread.start()
@@ -139,6 +140,21 @@ class Engine:
             raise RuntimeError(msg)
 
     @shielded
+    def recount(self, object_id: ObjectId) -> bool:
+        """One ref more in this process to an object that may have been freed; False: it has been.
+
+        After the end it is not asked: whoever uses the ref then hears that the runtime is gone.
+        """
+        with self.locked():  # what was dropped before is handled: whether it is gone does not depend on luck
+            if self.is_closed:
+                return True
+            is_there = object_id in self.scheduler.references.objects
+            if is_there:
+                self.inbox.retain(object_id)
+                self._handle([])
+            return is_there
+
+    @shielded
     def begin_wait(self, objects: Sequence[ObjectId], count: int, *, until_failure: bool) -> Delivery | None:
         """Start to wait for `count` of the objects; None when there is nothing to wait for.
 
@@ -146,7 +162,7 @@ class Engine:
             RuntimeError: the thread that would bring them must not wait for them.
         """
         self._refuse_to_wait()
-        with self._locked():
+        with self.locked():
             values = self.books.values
             missing = [object_id for object_id in objects if object_id not in values]
             short = count - (len(objects) - len(missing))
@@ -161,13 +177,13 @@ class Engine:
     def end_wait(self, delivery: Delivery) -> None:
         """The thread does not wait any more."""
         if delivery.is_listed:
-            with self._locked():
+            with self.locked():
                 self._waiters.remove(delivery)
 
     @shielded
     def when_ready(self, object_id: ObjectId, callback: Callable[[], None]) -> None:
         """Call back once, from any thread, when the object is there. The callback must be quick."""
-        with self._locked():
+        with self.locked():
             if object_id in self.books.values or self.error is not None or self.is_closed:
                 self._after.append(callback)
             else:
@@ -187,34 +203,6 @@ class Engine:
         return self.books.memory_of(arena)
 
     @shielded
-    def view(self) -> SchedulerView:
-        """A picture of the scheduler's books."""
-        with self._locked():
-            return view_of(self.scheduler)
-
-    @shielded
-    def resources(self) -> ResourceView:
-        """What there is, and what is free now."""
-        with self._locked():
-            return self._resources()
-
-    def _resources(self) -> ResourceView:
-        total, available = amounts_of(self.scheduler)
-        return ResourceView(total=total, available=available)
-
-    @shielded
-    def worker_pids(self) -> dict[WorkerId, int]:
-        """The processes of the living workers."""
-        with self._locked():
-            return {handle.worker: handle.pid for handle in self._pool.handles.values()}
-
-    @shielded
-    def explain(self, object_id: ObjectId) -> str:
-        """Why an object is not there yet, in words."""
-        with self._locked():
-            return explain(self.scheduler, task_of(object_id))
-
-    @shielded
     def drive(self) -> None:
         """Handle what is in the inbox, unless somebody else is at it."""
         while self.inbox and not self._lock._is_owned():  # type: ignore[attr-defined] # noqa: SLF001
@@ -227,7 +215,7 @@ class Engine:
             self._call_back()
 
     @contextlib.contextmanager
-    def _locked(self) -> Any:
+    def locked(self) -> Any:
         """The lock, with everything in the inbox handled."""
         refuse_finalizers(self._lock)
         with self._lock:
@@ -245,6 +233,7 @@ class Engine:
             return
         while self.books.uncounted:
             self.books.count_block(self.books.uncounted.popleft())
+        self._desk.return_excess()
         self.inbox.take_all(events, self._keeper.take_in)
         if not events:
             return
@@ -319,7 +308,7 @@ class Engine:
             if isinstance(event, m.WorkerLost | m.WorkerRefused):
                 self._performer.forget_worker(event.worker)
         if heard.questions and self.error is None and not self.is_closed:
-            now = self._resources()
+            now = self.pictures.resources_now()
             for handle, question in heard.questions:
                 told = wire.ResourcesTold(question.request, dict(now.total), dict(now.available))
                 self._performer.tell_resources(handle, told)

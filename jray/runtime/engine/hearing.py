@@ -50,6 +50,7 @@ class Interpreter:
             wire.Unviewed: _unviewed,
             wire.ReplyRead: _reply_read,
             wire.AskRoom: _ask_room,
+            wire.ReturnRoom: _return_room,
             wire.Output: _output,
             wire.AskResources: _ask_resources,
         }
@@ -112,6 +113,9 @@ class Interpreter:
         stored = _own_value(handle, put.value)
         self._books.count_block(stored)
         self._books.values[put.object] = stored
+        body = self._books.bodies.get(put.task)
+        what, origin = (f"put in {body.name}", body.origin) if body is not None else ("put in a worker", 0)
+        self._books.note_maker(put.object, what, origin)
         heard.events.append(m.ObjectPut(at, put.object, handle.worker, put.contains, stored.shared_bytes))
 
     def _wait(self, heard: Heard, handle: Handle, at: float, wait: wire.Wait) -> None:
@@ -175,6 +179,10 @@ def _reply_read(heard: Heard, handle: Handle, at: float, read: wire.ReplyRead) -
 
 def _ask_room(heard: Heard, handle: Handle, at: float, asked: wire.AskRoom) -> None:
     heard.events.append(m.RoomAsked(at, handle.worker, asked.request, asked.size))
+
+
+def _return_room(heard: Heard, handle: Handle, at: float, returned: wire.ReturnRoom) -> None:
+    heard.events.append(m.RoomReturned(at, handle.worker, returned.size))
 
 
 def _output(heard: Heard, handle: Handle, _at: float, output: wire.Output) -> None:

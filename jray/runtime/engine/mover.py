@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jray.exceptions import JrayError
 from jray.runtime.engine.books import Books
 from jray.runtime.ids import Block, ObjectId
 from jray.runtime.store.arena import Arena
@@ -101,8 +100,9 @@ class Mover:
             if file is None:
                 file = self._books.spill_file = SpillFile(self._directory or directory_on_disk())
             block = file.write(memory, stored.block)
-        except OSError as error:
-            return Copied(object_id, True, None, error.strerror or str(error))  # noqa: FBT003 - a named field
+        except Exception as error:  # noqa: BLE001 - the engine must hear of it, or the store stays full for ever
+            why = getattr(error, "strerror", None) or str(error)
+            return Copied(object_id, True, None, why)  # noqa: FBT003 - a named field
         return Copied(object_id, True, stored._replace(block=block))  # noqa: FBT003
 
     def _loaded(self, object_id: ObjectId, stored: StoredValue, arena: Arena) -> Copied:
@@ -112,7 +112,7 @@ class Mover:
         try:
             view = read_spilled(object_id, file.read_end, stored.block)
             block = arena.write([view])
-        except (JrayError, OSError) as error:  # who reads it will be told
+        except Exception as error:  # noqa: BLE001 - who reads it will be told, too
             return Copied(object_id, False, None, str(error))  # noqa: FBT003
         return Copied(object_id, False, stored._replace(block=block._replace(spans=stored.block.spans)))  # noqa: FBT003
 

@@ -21,17 +21,17 @@ class RoomDesk:
         inbox: Inbox,
         standing: int,
         *,
+        wake: Callable[[], None],
         drive: Callable[[], None],
         refuse_to_wait: Callable[[], None],
         why_closed: Callable[[], Exception | None],
     ) -> None:
         """Nobody waits.
 
-        `drive` has the inbox handled; `refuse_to_wait` raises in threads that must not wait; `why_closed` is what
-        everybody gets when the runtime has ended.
+        `drive` has the inbox handled, `wake` a little later, too; `refuse_to_wait` raises in threads that must not
+        wait; `why_closed` is what everybody gets when the runtime has ended.
         """
-        self.allowance = Allowance(self._ask)  # of this process
-        self.allowance.add(standing)
+        self.allowance = Allowance(self._ask, wake, standing)  # of this process
         self._inbox, self._drive, self._why_closed = inbox, drive, why_closed
         self._refuse_to_wait = refuse_to_wait
         self._waiting: dict[int, RoomRequest] = {}
@@ -65,6 +65,12 @@ class RoomDesk:
             self._drive()
 
     # ---- with the engine's lock held
+
+    def return_excess(self) -> None:
+        """What was granted and not used is for others."""
+        size = self.allowance.take_excess()
+        if size:
+            self._inbox.post(m.RoomReturned(time.monotonic(), KERNEL, size))
 
     def answer(self, number: int, text: str, *, is_for_disk: bool) -> None:
         """The scheduler's decision: room, if there is no text. If the thread has gone away, the allowance gets it."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from types import FunctionType
 from typing import Any, NamedTuple
 
+from jray.exceptions import ObjectLostError
 from jray.runtime.ids import ObjectId
 from jray.runtime.interrupts import undisturbed
 from jray.runtime.object_ref import begin_collecting, end_collecting
@@ -91,7 +92,7 @@ def _dumps_any(value: object, keep_large: Callable[[pickle.PickleBuffer], bool],
 
     try:
         return cloudpickle.dumps(value, 5, buffer_callback=keep_large)  # type: ignore[no-any-return]
-    except NotPicklable:
+    except (NotPicklable, ObjectLostError):
         raise
     except Exception as error:
         raise explain_unpicklable(value, what, error) from error

@@ -31,19 +31,43 @@ class Room:
         """Give the rest back."""
         if self._size:
             self._allowance.add(self._size)
+            self._allowance.wake()
 
 
 class Allowance:
     """The bytes that may be written without asking. Safe from any thread, and from finalizers."""
 
-    def __init__(self, ask: Callable[[int], Room]) -> None:
-        """`ask` waits until so much is granted, or raises."""
-        self._ask = ask
+    def __init__(self, ask: Callable[[int], Room], wake: Callable[[], None], standing: int = 0) -> None:
+        """`ask` waits until so much is granted, or raises; `wake` (safe everywhere) has `take_excess` called soon."""
+        self._ask, self.wake = ask, wake
+        self.standing = standing
         # Nobody waits for it: who has it may stand in a finalizer of the user's, and wait for who wants it.
         self._lock = threading.RLock()
         self._bytes = 0
-        self._added: deque[int] = deque()
+        self._added: deque[int] = deque([standing])
         self.add = self._added.append  # so many more; safe everywhere
+
+    @property
+    def has_news(self) -> bool:
+        """Whether `take_excess` may have something to give."""
+        return bool(self._added)
+
+    @shielded
+    def take_excess(self) -> int:
+        """What was granted for a value that was not written, and exceeds the standing allowance: others may need it."""
+        if not self._added or not self._lock.acquire(blocking=False):
+            return 0
+        try:
+            self._collect()
+            excess = max(0, self._bytes - self.standing)
+            self._bytes -= excess
+            return excess
+        finally:
+            self._lock.release()
+
+    def _collect(self) -> None:
+        while self._added:
+            self._bytes += self._added.popleft()
 
     def claim(self, size: int) -> Room:
         """Permission to write; waits for it where the allowance is too small. Can be interrupted.
@@ -58,8 +82,7 @@ class Allowance:
         if not self._lock.acquire(blocking=False):
             return None  # another thread takes some just now: there is no harm in asking
         try:
-            while self._added:
-                self._bytes += self._added.popleft()
+            self._collect()
             if size > self._bytes:
                 return None
             self._bytes -= size

@@ -89,7 +89,7 @@ class WorkerClient:
         if stored.block is None:
             return stored.head or b"", packed.refs
         object_id = ObjectId(self._next_id())
-        self._link.post(wire.Put(object_id, stored.to_wire(), packed.refs))
+        self._link.post(wire.Put(object_id, stored.to_wire(), packed.refs, self._context.task))
         self._link.held.adopt(object_id)
         parked.append(object_id)
         return object_id, (object_id,)
@@ -112,7 +112,7 @@ class WorkerClient:
         packed = pack(value, "The value given to put")
         stored = self.store(packed)
         object_id = ObjectId(self._next_id())
-        self._link.post(wire.Put(object_id, stored.to_wire(), packed.refs))
+        self._link.post(wire.Put(object_id, stored.to_wire(), packed.refs, self._context.task))
         ref = self._own_ref(object_id)
         self._link.flush()
         return ref

@@ -40,7 +40,7 @@ class Link:
         self.arena = arena
         self.held = HeldObjects()
         self.views = HeldObjects()  # those that are mapped here; each is held as well
-        self.allowance = Allowance(self._ask_room)
+        self.allowance = Allowance(self._ask_room, lambda: None)  # every flush looks for what was not used
         self.next_request = count(1).__next__
         self._asked: dict[int, RoomRequest] = {}
         self._keep_warm = 0
@@ -113,6 +113,9 @@ class Link:
                 messages.append(wire.Unviewed(unviewed))
             if dropped:
                 messages.append(wire.Dropped(dropped))
+            unused = self.allowance.take_excess()
+            if unused:
+                messages.append(wire.ReturnRoom(unused))
             if messages:
                 self._send(messages)
 
@@ -146,7 +149,8 @@ class Link:
     @property
     def has_something_to_send(self) -> bool:
         """Whether a flush would send anything."""
-        return bool(self._outbox or ended or self.held.has_news or self.views.has_news)
+        has_news = self.held.has_news or self.views.has_news or self.allowance.has_news
+        return bool(self._outbox or ended or has_news)
 
     # ---- receiving, in the main thread
 
@@ -226,6 +230,7 @@ class Link:
                     self.arena.free(offset)
                 self._trim()
             elif kind is wire.Allowed:
+                self.allowance.standing = max(self.allowance.standing, received.size)  # the first is all of it
                 self.allowance.add(received.size)
             elif kind is wire.KeepWarm:
                 self._keep_warm = received.size

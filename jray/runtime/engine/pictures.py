@@ -1,0 +1,60 @@
+"""What can be asked of the engine by those who show something. Nothing in here changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+from jray.runtime.backend import ResourceView
+from jray.runtime.core.scheduler import Scheduler
+from jray.runtime.core.views import SchedulerView, amounts_of, explain, view_of
+from jray.runtime.engine.books import Books, Maker
+from jray.runtime.ids import ObjectId, WorkerId, task_of
+from jray.runtime.interrupts import shielded
+from jray.runtime.pool.worker_pool import WorkerPool
+
+
+class Pictures:
+    """Taken under the engine's lock, with everything handled that was posted before."""
+
+    def __init__(
+        self, scheduler: Scheduler, books: Books, pool: WorkerPool, locked: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        """All of it is the engine's."""
+        self._scheduler, self._books, self._pool, self._locked = scheduler, books, pool, locked
+
+    @shielded
+    def view(self) -> SchedulerView:
+        """A picture of the scheduler's books."""
+        with self._locked():
+            return view_of(self._scheduler)
+
+    @shielded
+    def resources(self) -> ResourceView:
+        """What there is, and what is free now."""
+        with self._locked():
+            return self.resources_now()
+
+    def resources_now(self) -> ResourceView:
+        """The same, for who has the lock."""
+        total, available = amounts_of(self._scheduler)
+        return ResourceView(total=total, available=available)
+
+    @shielded
+    def worker_pids(self) -> dict[WorkerId, int]:
+        """The processes of the living workers."""
+        with self._locked():
+            return {handle.worker: handle.pid for handle in self._pool.handles.values()}
+
+    @shielded
+    def explain(self, object_id: ObjectId) -> str:
+        """Why an object is not there yet, in words."""
+        with self._locked():
+            return explain(self._scheduler, task_of(object_id))
+
+    @shielded
+    def maker_of(self, object_id: ObjectId) -> Maker | None:
+        """Where an object comes from; of one that is still to come: its task."""
+        maker = self._books.makers.get(object_id)
+        body = self._books.bodies.get(task_of(object_id)) if maker is None else None
+        return Maker(body.name, body.origin) if body is not None else maker
