@@ -71,6 +71,7 @@ _INIT_ARGUMENTS = (
     "object_store_memory",
     "object_spilling_directory",
     "object_spilling_limit",
+    "read_only",
     "ignore_reinit_error",
 )
 
@@ -84,6 +85,7 @@ def init(
     object_store_memory: int | None = None,
     object_spilling_directory: str | os.PathLike[str] | None = None,
     object_spilling_limit: int | None = None,
+    read_only: bool = False,
     ignore_reinit_error: bool = False,
     **others: Any,
 ) -> RuntimeInfo:
@@ -98,6 +100,8 @@ def init(
             machine's memory, cgroups) when None. What does not fit is moved to disk, the least recently used first.
         object_spilling_directory: where that goes, in a file without a name; the temporary directory when None.
         object_spilling_limit: bytes that it may take there; as much as leaves 5 % of the disk free when None.
+        read_only: arrays of 64 KiB and more come back so that they can't be written, as in Ray. Else they are the
+            receiver's own to change: pages that are written are copied for it alone.
         ignore_reinit_error: do nothing when a runtime is running already.
         **others: refused, with a word on those that Ray has.
 
@@ -120,7 +124,9 @@ def init(
         has = ", ".join(_INIT_ARGUMENTS)
         msg = f"jray.init({name}=...) was refused. jray has no such argument; of Ray's it has {has}. {advice}"
         raise TypeError(msg)
-    store = StoreOptions.checked(object_store_memory, object_spilling_directory, object_spilling_limit)
+    store = StoreOptions.checked(
+        object_store_memory, object_spilling_directory, object_spilling_limit, read_only=read_only
+    )
     options = TaskOptions().merged({"num_cpus": 1 if num_cpus is None else num_cpus, "resources": resources or {}})
     if num_gpus is not None:
         _check_gpus(num_gpus)
@@ -171,7 +177,7 @@ def remote(*functions: Any, **options: Any) -> Any:
 
     Args:
         *functions: the one function, when used without parentheses.
-        **options: see TaskOptions: num_cpus, num_gpus, resources, num_returns, max_retries, name.
+        **options: see TaskOptions: num_cpus, num_gpus, resources, num_returns, max_retries, name, read_only.
 
     Raises:
         TypeError, ValueError: not a function, or an option that is refused.
@@ -188,12 +194,14 @@ def remote(*functions: Any, **options: Any) -> Any:
     return lambda function: make_remote(function, merged)
 
 
-def get(refs: Any, *, timeout: float | None = None) -> Any:
+def get(refs: Any, *, timeout: float | None = None, read_only: bool | None = None) -> Any:
     """The value of a reference, or the list of values of a list of references; waits for them.
 
     Args:
         refs: an ObjectRef, or a list of them (duplicates are allowed).
         timeout: seconds to wait; 0 looks once; None waits for ever.
+        read_only: whether arrays of 64 KiB and more come so that they can't be written; None: as `init` said, or in a
+            task as its option says.
 
     Raises:
         TaskError: a task raised; also an instance of the class of its exception.
@@ -211,7 +219,7 @@ def get(refs: Any, *, timeout: float | None = None) -> Any:
     asked = [refs] if isinstance(refs, ObjectRef) else refs
     _check_refs("get", asked)
     try:
-        values = backend.current().fetch(asked, deadline) if asked else []
+        values = backend.current().fetch(asked, deadline, read_only=read_only) if asked else []
     except JrayError as error:
         raise error.with_traceback(None)  # noqa: B904 - the same; what went on in here is not the user's business
     return values[0] if isinstance(refs, ObjectRef) else values

@@ -43,6 +43,8 @@ class TaskOptions:
         num_returns: how many refs `.remote()` gives; 0 gives None, 1 a ref, n a list of n refs.
         max_retries: how often it is run again when its worker dies (not when it raises); -1: for ever.
         name: what messages and pictures call it; the function's name when None.
+        read_only: arrays of 64 KiB and more that it receives can't be written, as in Ray; else they are its own to
+            change. None: as `init` said.
     """
 
     num_cpus: float = 1.0
@@ -51,6 +53,7 @@ class TaskOptions:
     num_returns: int = 1
     max_retries: int = DEFAULT_RETRIES
     name: str | None = None
+    read_only: bool | None = None
 
     def merged(self, changes: Mapping[str, Any]) -> TaskOptions:
         """These options with some of them changed.
@@ -144,6 +147,12 @@ def _check_name(option: str, value: object) -> None:
         raise TypeError(msg)
 
 
+def _check_flag(option: str, value: object) -> None:
+    if value is not None and not isinstance(value, bool):
+        msg = f"The option {option}={value!r} was refused. It is of type {type(value).__name__}. Give True or False."
+        raise TypeError(msg)
+
+
 _CHECKS = {
     "num_cpus": _check_amount,
     "num_gpus": _check_gpus,
@@ -151,4 +160,5 @@ _CHECKS = {
     "num_returns": lambda option, value: _check_whole(option, value, 0, MAX_RETURNS),
     "max_retries": lambda option, value: _check_whole(option, value, -1, 1 << 30),
     "name": _check_name,
+    "read_only": _check_flag,
 }

@@ -18,15 +18,21 @@ class StoreOptions:
         memory: bytes of shared memory; None: a share of what this process may use.
         spilling_directory: where objects go that do not fit; None: the system's temporary directory.
         spilling_limit: bytes that they may take there; None: all but 5 % of the disk.
+        read_only: whether arrays from the store can't be written, unless a task or `get` says otherwise.
     """
 
     memory: int | None = None
     spilling_directory: Path | None = None
     spilling_limit: int | None = None
+    read_only: bool = False
 
     @staticmethod
     def checked(
-        memory: int | None, spilling_directory: str | os.PathLike[str] | None, spilling_limit: int | None
+        memory: int | None,
+        spilling_directory: str | os.PathLike[str] | None,
+        spilling_limit: int | None,
+        *,
+        read_only: bool,
     ) -> StoreOptions:
         """From the arguments of `init`.
 
@@ -44,6 +50,7 @@ class StoreOptions:
             memory=_checked("object_store_memory", memory, LEAST_STORE),
             spilling_directory=directory,
             spilling_limit=_checked("object_spilling_limit", spilling_limit, 0),
+            read_only=bool(read_only),
         )
 
 

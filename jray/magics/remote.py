@@ -13,8 +13,8 @@ from jray.kernel.session import Session
 from jray.kernel.task_cells import CellRequest, RemoteCells
 from jray.magics.line import parse, parse_names, parse_resources, split_line
 
-_OPTIONS = ("--outputs", "--get", "--num-cpus", "--num-gpus", "--resources", "--max-retries", "--name")
-_FLAGS = ("--get",)  # options without a value
+_OPTIONS = ("--outputs", "--get", "--num-cpus", "--num-gpus", "--resources", "--max-retries", "--name", "--read-only")
+_FLAGS = ("--get", "--read-only")  # options without a value
 
 
 @magics_class
@@ -45,6 +45,7 @@ class RemoteMagics(Magics):
     )
     @argument("--max-retries", type=int, metavar="N", help="run again when the worker dies (cells 0, functions 3)")
     @argument("--name", metavar="NAME", help="what messages call it (default: the cell's prompt)")
+    @argument("--read-only", action="store_const", const=True, help="large arrays that come in can't be written")
     @no_var_expand
     @line_cell_magic
     def remote(self, line: str, cell: str | None = None) -> Any:
@@ -130,5 +131,6 @@ def _task_options(arguments: Any) -> dict[str, Any]:
         "max_retries": arguments.max_retries,
         "name": arguments.name,
         "resources": arguments.resources,
+        "read_only": arguments.read_only,
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -72,8 +72,12 @@ class Backend(Protocol):
     def put(self, value: object) -> ObjectRef[Any]:
         """Store a value as it is now."""
 
-    def fetch(self, refs: Sequence[ObjectRef[Any]], deadline: float | None) -> list[Any]:
+    def fetch(
+        self, refs: Sequence[ObjectRef[Any]], deadline: float | None, *, read_only: bool | None = None
+    ) -> list[Any]:
         """The values, in order. Raises the first error of any of them as soon as it is known.
+
+        `read_only`: large arrays can't be written; None: as this process is set.
 
         Raises:
             GetTimeoutError: the deadline (time.monotonic) has passed.

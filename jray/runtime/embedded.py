@@ -47,6 +47,7 @@ class EmbeddedBackend:
         processes = math.ceil(resources["CPU"]) + 1
         limits = StoreLimits.of(memory, store.spilling_limit, processes)
         self._engine = Engine(shape_of(resources), WorkerPool(zygote), limits, store.spilling_directory)
+        self._read_only = store.read_only  # what the user did not say otherwise
         self._reader = Reader(self._engine.memory_of, self._engine.inbox)
         self._futures: queue.SimpleQueue[tuple[ObjectRef[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._futures_thread: threading.Thread | None = None
@@ -86,7 +87,15 @@ class EmbeddedBackend:
             self._unpark(code_parcel)
             raise
         body = TaskBody(
-            call.name, code_parcel, payload_parcel, needs, options.num_returns, call.shape, 0, self.current_origin()
+            call.name,
+            code_parcel,
+            payload_parcel,
+            needs,
+            options.num_returns,
+            call.shape,
+            0,
+            self.current_origin(),
+            self._read_only if options.read_only is None else options.read_only,
         )
         spec = TaskSpec(
             task,
@@ -135,7 +144,9 @@ class EmbeddedBackend:
         self._engine.put(object_id, store(packed, self._engine.books.own_arena, room), packed.refs)
         return ObjectRef(object_id, self)
 
-    def fetch(self, refs: Sequence[ObjectRef[Any]], deadline: float | None) -> list[Any]:
+    def fetch(
+        self, refs: Sequence[ObjectRef[Any]], deadline: float | None, *, read_only: bool | None = None
+    ) -> list[Any]:
         """As in Backend."""
         objects = self._check_owned(refs)
         self._await(objects, len(objects), deadline, until_failure=True)
@@ -145,17 +156,18 @@ class EmbeddedBackend:
             if stored is not None and stored.failed:
                 self._reader.read(object_id, stored)  # raises
         self._complain_if_missing(objects)
-        return [self._read(ref._id) for ref in refs]  # noqa: SLF001
+        read_only = self._read_only if read_only is None else read_only
+        return [self._read(ref._id, read_only=read_only) for ref in refs]  # noqa: SLF001
 
-    def _read(self, object_id: ObjectId) -> Any:
+    def _read(self, object_id: ObjectId, *, read_only: bool) -> Any:
         values = self._engine.books.values
         stored = values.get(object_id) or lost_object(object_id)
         if stored.block is None:
             return self._reader.read(object_id, stored)
-        return self._reader.load(object_id, *self._view(object_id))
+        return self._reader.load(object_id, *self._view(object_id, read_only=read_only), read_only=read_only)
 
     @shielded
-    def _view(self, object_id: ObjectId) -> tuple[StoredValue, memoryview[Any] | None]:
+    def _view(self, object_id: ObjectId, *, read_only: bool) -> tuple[StoredValue, memoryview[Any] | None]:
         """Where it is, and a view of it there: see Books.move_to_disk."""
         books = self._engine.books
         books.looking.append(None)
@@ -164,7 +176,7 @@ class EmbeddedBackend:
             if stored.block is not None and stored.block.arena == DISK:  # the scheduler should know that it was wanted
                 self._engine.inbox.take_view(object_id)
                 self._engine.inbox.drop_view(object_id)
-            return stored, self._reader.view(object_id, stored)
+            return stored, self._reader.view(object_id, stored, read_only=read_only)
         finally:
             books.looking.pop()
             if books.has_retired:

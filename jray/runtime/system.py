@@ -162,6 +162,15 @@ def map_private(descriptor: int, offset: int, length: int) -> int:
     return _map(descriptor, offset, length, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE)
 
 
+def map_to_read(descriptor: int, offset: int, length: int) -> int:
+    """Map a range so that nobody can write it, not even in private; its address.
+
+    Raises:
+        OSError: the system refuses another mapping.
+    """
+    return _map(descriptor, offset, length, mmap.PROT_READ, mmap.MAP_SHARED)
+
+
 def _map(descriptor: int, offset: int, length: int, protection: int, flags: int) -> int:
     # Python's mmap would keep a descriptor open for each mapping.
     address: int | None = _libc.mmap(None, length, protection, flags | _MAP_NORESERVE, descriptor, offset)

@@ -47,6 +47,7 @@ class Run:
     shape: Shape
     depth: int
     origin: int
+    read_only: bool  # the arrays that it receives can't be written
 
 
 @message
@@ -174,6 +175,7 @@ class Submit:
     origin: int
     code: Parcel
     payload: Parcel
+    read_only: bool
 
 
 @message

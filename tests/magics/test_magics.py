@@ -328,3 +328,9 @@ def test_it_works_in_a_script(tmp_path):
     )
     ended = run_program(sys.executable, str(script))
     assert re.fullmatch(r"\(f pid=\d+\) in the task\n2\n", ended.stdout), ended.stderr
+
+
+def test_a_cell_may_ask_for_arrays_that_it_cannot_write(shell):
+    shell.run("import jray, numpy as np\nx = jray.put(np.zeros(100_000))")
+    shell.run("%%remote --read-only\ny = x.flags.writeable")
+    assert shell.run("print(jray.get(y))") == "False\n"

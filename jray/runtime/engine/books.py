@@ -29,6 +29,7 @@ class TaskBody(NamedTuple):
     shape: Shape
     depth: int
     origin: int
+    read_only: bool  # the arrays that it receives
 
 
 class Maker(NamedTuple):
@@ -257,6 +258,7 @@ class Books:
             body.shape,
             body.depth,
             body.origin,
+            body.read_only,
         )
 
     def _unparcel(self, parcel: wire.Parcel) -> tuple[wire.Wire, int]:

@@ -92,7 +92,15 @@ class Interpreter:
 
     def _submit(self, heard: Heard, handle: Handle, at: float, sent: wire.Submit) -> None:
         self._books.bodies[sent.task] = TaskBody(
-            sent.name, sent.code, sent.payload, sent.needs, sent.num_returns, sent.shape, sent.depth, sent.origin
+            sent.name,
+            sent.code,
+            sent.payload,
+            sent.needs,
+            sent.num_returns,
+            sent.shape,
+            sent.depth,
+            sent.origin,
+            sent.read_only,
         )
         spec = m.TaskSpec(
             sent.task,

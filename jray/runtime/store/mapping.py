@@ -54,10 +54,10 @@ class _Mapped:
 
     __slots__ = ("__array_interface__", "_address", "_length", "_object_id")
 
-    def __init__(self, address: int, length: int, object_id: ObjectId) -> None:
+    def __init__(self, address: int, length: int, object_id: ObjectId, *, read_only: bool) -> None:
         self._address, self._length, self._object_id = address, length, object_id
         _live[address] = object_id
-        self.__array_interface__ = {"data": (address, False), "shape": (length,), "typestr": "|u1", "version": 3}
+        self.__array_interface__ = {"data": (address, read_only), "shape": (length,), "typestr": "|u1", "version": 3}
 
     @shielded
     def __del__(self) -> None:
@@ -69,8 +69,8 @@ class _Mapped:
 
 
 @shielded
-def map_private(descriptor: int, offset: int, length: int, object_id: ObjectId) -> memoryview[Any]:
-    """A private, writable view of a range. The caller has already counted it as a ref of the object.
+def map_view(descriptor: int, offset: int, length: int, object_id: ObjectId, *, read_only: bool) -> memoryview[Any]:
+    """A view of a range, private and writable unless `read_only`. The caller has already counted it.
 
     Raises:
         ObjectStoreFullError: the system refuses another mapping.
@@ -78,14 +78,14 @@ def map_private(descriptor: int, offset: int, length: int, object_id: ObjectId) 
     import numpy as np
 
     try:
-        address = system.map_private(descriptor, offset, length)
+        address = (system.map_to_read if read_only else system.map_private)(descriptor, offset, length)
     except OSError as error:
         msg = (
             f"A value of {length:,} bytes could not be mapped. The system said: {error.strerror}. "
             "Drop arrays that you got from jray.get and no longer need, or raise vm.max_map_count."
         )
         raise ObjectStoreFullError(msg) from error
-    return memoryview(np.asarray(_Mapped(address, length, object_id)).data)
+    return memoryview(np.asarray(_Mapped(address, length, object_id, read_only=read_only)).data)
 
 
 @shielded

@@ -10,7 +10,7 @@ from jray.runtime.serde.errors import unpack_error
 from jray.runtime.serde.values import OUT_OF_BAND_BYTES, Packed, unpack
 from jray.runtime.store.allowance import Allowance, Room
 from jray.runtime.store.arena import Arena, layout
-from jray.runtime.store.mapping import map_private
+from jray.runtime.store.mapping import map_view
 from jray.runtime.store.spill import read_spilled
 from jray.runtime.system import Descriptor
 
@@ -94,16 +94,19 @@ class Reader:
         self._memory_of = memory_of
         self._owner = owner
 
-    def read(self, object_id: ObjectId, stored: StoredValue) -> Any:
+    def read(self, object_id: ObjectId, stored: StoredValue, *, read_only: bool = False) -> Any:
         """The value. Arrays in it are private views of shared memory; who writes one changes his copy only.
+
+        With `read_only` nobody can write them. Small ones, which came in a message, can be written all the same.
 
         Raises:
             TaskError: or another error: the object is one.
             ObjectLostError: it was moved to disk and can't be read.
         """
-        return self.load(object_id, stored, self.view(object_id, stored))
+        view = self.view(object_id, stored, read_only=read_only)
+        return self.load(object_id, stored, view, read_only=read_only)
 
-    def view(self, object_id: ObjectId, stored: StoredValue) -> memoryview[Any] | None:
+    def view(self, object_id: ObjectId, stored: StoredValue, *, read_only: bool) -> memoryview[Any] | None:
         """Map its block, if it is in memory. As long as the view lives the object stays where it is."""
         block = stored.block
         if block is None or block.arena == DISK:
@@ -111,12 +114,12 @@ class Reader:
         memory = self._memory_of(block.arena)  # held until it is mapped
         self._owner.take_view(object_id)  # first, so that an interrupt in between can only cost memory
         try:
-            return map_private(memory.number, block.offset, block.size, object_id)
+            return map_view(memory.number, block.offset, block.size, object_id, read_only=read_only)
         except BaseException:
             self._owner.drop_view(object_id)
             raise
 
-    def load(self, object_id: ObjectId, stored: StoredValue, view: memoryview[Any] | None) -> Any:
+    def load(self, object_id: ObjectId, stored: StoredValue, view: memoryview[Any] | None, *, read_only: bool) -> Any:
         """The value, from what `view` gave for it."""
         if stored.failed:
             assert stored.head is not None  # noqa: S101 - errors are never large
@@ -126,6 +129,7 @@ class Reader:
             return unpack(stored.head or b"", ())
         if view is None:
             view = read_spilled(object_id, self._memory_of(DISK), block)
+            view = view.toreadonly() if read_only else view
         buffers = [view[start : start + length] for start, length in block.spans]
         head = buffers.pop(0) if stored.head is None else stored.head
         return unpack(head, buffers)

@@ -69,6 +69,7 @@ class WorkerClient:
                 context.origin,
                 code_parcel,
                 payload_parcel,
+                context.read_only if options.read_only is None else options.read_only,
             )
         )
         for object_id in parked:
@@ -117,8 +118,11 @@ class WorkerClient:
         self._link.flush()
         return ref
 
-    def fetch(self, refs: Sequence[ObjectRef[Any]], deadline: float | None) -> list[Any]:
+    def fetch(
+        self, refs: Sequence[ObjectRef[Any]], deadline: float | None, *, read_only: bool | None = None
+    ) -> list[Any]:
         """As in Backend."""
+        read_only = self._context.read_only if read_only is None else read_only
         objects = tuple(dict.fromkeys(ref._id for ref in refs))  # noqa: SLF001 - the runtime's own
         with self._reply_to(objects, len(objects), deadline, until_failure=True) as values:
             for object_id in objects:
@@ -132,7 +136,7 @@ class WorkerClient:
                     "are not there. The tasks that make them go on. Call get again, with more time or none."
                 )
                 raise GetTimeoutError(msg)
-            return [self.reader.read(ref._id, values[ref._id]) for ref in refs]  # noqa: SLF001
+            return [self.reader.read(ref._id, values[ref._id], read_only=read_only) for ref in refs]  # noqa: SLF001
 
     def wait(self, refs: Sequence[ObjectRef[Any]], count: int, deadline: float | None) -> Readiness:
         """As in Backend."""

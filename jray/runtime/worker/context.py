@@ -19,8 +19,10 @@ class Context:
     depth: int = 0
     origin: int = 0  # the cell that all this started in; the kernel knows what the number means
     shape: Shape = ()
+    read_only: bool = False  # the arrays that it receives
 
     def enter(self, run: wire.Run) -> None:
         """This attempt runs now."""
         self.task, self.attempt, self.name = run.task, run.attempt, run.name
         self.depth, self.origin, self.shape = run.depth, run.origin, run.shape
+        self.read_only = run.read_only

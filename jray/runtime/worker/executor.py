@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from jray.exceptions import JrayError, TaskCancelledError, TaskError, WorkerCrashedError
@@ -64,7 +65,7 @@ class Executor:
         return stored, tuple(contains) if any(contains) else ()
 
     def _call(self, run: wire.Run) -> Any:
-        read = self._reader.read
+        read = partial(self._reader.read, read_only=run.read_only)
         function = self._function(run)
         if run.payload is None:
             return function()
