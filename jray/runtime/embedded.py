@@ -80,9 +80,9 @@ class EmbeddedBackend:
     ) -> list[ObjectRef[Any]]:
         task = _next_id()
         options = call.options
-        code_parcel, code_pins = self._park(*code, f"code of {call.name}")
+        code_parcel, code_pins = self._park(*code, "code of", call.name)
         try:
-            payload_parcel, payload_pins = self._park(*payload, f"arguments of {call.name}")
+            payload_parcel, payload_pins = self._park(*payload, "arguments of", call.name)
         except BaseException:  # no memory for the second: let go of the first
             self._unpark(code_parcel)
             raise
@@ -115,7 +115,9 @@ class EmbeddedBackend:
         self._unpark(payload_parcel)
         return [ObjectRef(returned_object(task, index), self) for index in range(options.num_returns)]
 
-    def _park(self, packed: Packed | None, room: Room | None, what: str) -> tuple[Parcel, tuple[ObjectId, ...]]:
+    def _park(
+        self, packed: Packed | None, room: Room | None, what: str, name: str
+    ) -> tuple[Parcel, tuple[ObjectId, ...]]:
         """Code or arguments as they travel, and what they pin: small ones themselves, large ones as an object."""
         if packed is None:
             return b"", ()
@@ -123,7 +125,7 @@ class EmbeddedBackend:
         if stored.block is None:
             return stored.head or b"", packed.refs
         object_id = ObjectId(_next_id())
-        self._engine.books.note_maker(object_id, what, self.current_origin())
+        self._engine.books.note_maker(object_id, f"{what} {name}", self.current_origin())
         self._engine.put(object_id, stored, packed.refs)
         return object_id, (object_id,)
 

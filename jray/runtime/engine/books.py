@@ -41,7 +41,7 @@ class Maker(NamedTuple):
 
 def parked_objects(*parcels: wire.Parcel) -> tuple[ObjectId, ...]:
     """Those of code and arguments that are too large for a message: a task needs them like its arguments."""
-    return tuple(ObjectId(parcel) for parcel in parcels if isinstance(parcel, int))
+    return tuple([ObjectId(parcel) for parcel in parcels if type(parcel) is int])
 
 
 ReportKey = tuple[WorkerId, TaskId, int]

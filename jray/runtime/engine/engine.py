@@ -233,7 +233,8 @@ class Engine:
             return
         while self.books.uncounted:
             self.books.count_block(self.books.uncounted.popleft())
-        self._desk.return_excess()
+        if self._desk.allowance.has_news:
+            self._desk.return_excess()
         self.inbox.take_all(events, self._keeper.take_in)
         if not events:
             return
@@ -243,12 +244,12 @@ class Engine:
             self._break(error)
         if self.books.staged:
             self.books.discard_stale()
-        self.books.give_back_retired()
+        if self.books.has_retired:
+            self.books.give_back_retired()
         if self.books.freed:
             self._performer.tell_freed()
-        for event in events:
-            if type(event) is m.RoomAbandoned:
-                self._desk.forget(event.request)
+        if self._desk.is_anybody_gone:
+            self._desk.forget_gone(events)
         self._keeper.trim()
 
     def _break(self, error: BaseException) -> None:

@@ -75,8 +75,8 @@ class Interpreter:
         if done.raised:
             heard.events.append(m.TaskFailed(at, worker, task, attempt, done.took_s))
         else:
-            failed = tuple(stored.failed for stored in results)
-            sizes = tuple(stored.shared_bytes for stored in results)
+            failed = [stored.failed for stored in results]
+            sizes = [stored.shared_bytes for stored in results]
             heard.events.append(
                 m.TaskFinished(
                     at,
@@ -84,9 +84,9 @@ class Interpreter:
                     task,
                     attempt,
                     done.took_s,
-                    failed if any(failed) else (),
+                    tuple(failed) if any(failed) else (),
                     done.contains,
-                    sizes if any(sizes) else (),
+                    tuple(sizes) if any(sizes) else (),
                 )
             )
 

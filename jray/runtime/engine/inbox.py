@@ -13,7 +13,7 @@ from jray.runtime.core import messages as m
 from jray.runtime.engine.books import Books
 from jray.runtime.engine.mover import Copied
 from jray.runtime.ids import KERNEL, ObjectId
-from jray.runtime.store.mapping import unmap_ended
+from jray.runtime.store.mapping import ended, unmap_ended
 
 DRIVE_EVERY = 64  # events that can't start anything now are handled in batches of this size
 
@@ -63,9 +63,9 @@ class Inbox:
 
         Looked into against their order: what has ended by now was taken before, and what was taken was posted before.
         """
-        views = tuple(unmap_ended())
-        gone = (*views, *(self._dropped.popleft() for _ in range(len(self._dropped))))
-        taken = tuple(self._taken.popleft() for _ in range(len(self._taken)))
+        views = tuple(unmap_ended()) if ended else ()
+        gone = (*views, *_all_of(self._dropped))
+        taken = _all_of(self._taken)
         while self._events:
             events.append(self._events.popleft())
         if taken:
@@ -83,3 +83,8 @@ class Inbox:
         self._taken.clear()
         self._dropped.clear()
         self._copied.clear()
+
+
+def _all_of(queue: deque[ObjectId]) -> tuple[ObjectId, ...]:
+    """What is in it now; others go on appending."""
+    return tuple([queue.popleft() for _ in range(len(queue))]) if queue else ()

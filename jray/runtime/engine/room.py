@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import count
 
 from jray.runtime.core import messages as m
@@ -34,6 +34,7 @@ class RoomDesk:
         self.allowance = Allowance(self._ask, wake, standing)  # of this process
         self._inbox, self._drive, self._why_closed = inbox, drive, why_closed
         self._refuse_to_wait = refuse_to_wait
+        self.is_anybody_gone = False  # a thread that waited; the scheduler may not know it yet
         self._waiting: dict[int, RoomRequest] = {}
         self._next_number = count(1).__next__
 
@@ -61,6 +62,7 @@ class RoomDesk:
     def _stop(self, number: int) -> None:
         """The thread has been interrupted, or was refused."""
         if number in self._waiting:
+            self.is_anybody_gone = True
             self._inbox.post(m.RoomAbandoned(time.monotonic(), KERNEL, number))
             self._drive()
 
@@ -80,9 +82,12 @@ class RoomDesk:
         else:
             request.grant(self.allowance)
 
-    def forget(self, number: int) -> None:
-        """The scheduler has heard that the thread went away."""
-        self._waiting.pop(number, None)
+    def forget_gone(self, events: Iterable[m.Event]) -> None:
+        """The scheduler has heard this: who went away is not waited for any more."""
+        for event in events:
+            if type(event) is m.RoomAbandoned:
+                self._waiting.pop(event.request, None)
+        self.is_anybody_gone = False
 
     def refuse_all(self, error: Exception) -> None:
         """There will be no room: the runtime has ended."""

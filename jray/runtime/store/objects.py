@@ -52,8 +52,9 @@ def room_for(packed: Packed, allowance: Allowance) -> Room | None:
     Raises:
         ObjectStoreFullError: there is no room, and there will be none.
     """
-    buffers = _blocks_of(packed)
-    return allowance.claim(layout(buffers).length) if buffers else None
+    if not packed.buffers and len(packed.head) < OUT_OF_BAND_BYTES:
+        return None  # the usual case
+    return allowance.claim(layout(_blocks_of(packed)).length)
 
 
 def store(packed: Packed, arena: Callable[[], Arena], room: Room | None) -> StoredValue:
