@@ -561,6 +561,22 @@ def test_a_few_roots_may_use_cpus_that_a_child_cannot_use_yet():
     assert send(WorkerId(3), (4, 1)) in hear(scheduler, submitted(4, name="root"))
 
 
+def test_nobody_yields_to_a_deeper_task_that_waits_for_who_waits_for_him():
+    """Who holds CPUs either ends or blocks, but not while one of its threads waits: its CPUs may never be free."""
+    scheduler = one_cpu()
+    half = cpus(0.5)
+    tell(scheduler, submitted(1, shape=half, name="holder"))
+    for number in range(2, 8):
+        tell(scheduler, submitted(number, shape=half, name="parent"))
+        blocks = waits(number, WorkerId(number), [result(number + 10)])
+        tell(scheduler, child(number + 10, of=number, on=WorkerId(number), shape=cpus(1)), blocks)
+    assert hear(scheduler, submitted(20, shape=half, name="root")) == []  # it yields to the children
+
+    ordered = hear(scheduler, waits(1, W1, [result(20)], releases=False))
+
+    assert send(WorkerId(8), (20, 1)) in ordered
+
+
 def test_shapes_that_nobody_asks_for_any_more_are_forgotten():
     scheduler = two_cpus()
     for number in range(1, 2000):

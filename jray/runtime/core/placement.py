@@ -57,6 +57,7 @@ class Placement:
         self.without_cpu = 0  # leases whose shape has no CPU, less the released ones
         self.gpu_workers = GpuWorkers(self.resources)
         self._idle = IdleWorkers(max(1, -(-self.resources.total.get(CPU, 0) // UNIT)))
+        self._most_blocked = _BLOCKED_BESIDE_CPUS + 2 * self.resources.total.get(CPU, 0) // UNIT
         self._hungry: dict[WorkerId, WorkerRecord] = {}  # busy, and their line has become short
         self._blocked: dict[WorkerId, WorkerRecord] = {}
         self._mean_s: dict[str, float] = {}
@@ -261,16 +262,22 @@ class Placement:
         """Whether its tasks would only get in the way of deeper ones, which wait for more CPUs than are free now.
 
         As long as few tasks are blocked, it is better to use CPUs that would idle. The deeper task gets its CPUs: who
-        holds some either ends or blocks. What lacks another resource may wait for ever, so nobody waits for it.
+        holds some either ends or blocks, unless one of its threads waits. What lacks another resource may wait for
+        ever, so nobody waits for it.
         """
-        if not queue.cpus or len(self._blocked) < _BLOCKED_BESIDE_CPUS + 2 * self.resources.total.get(CPU, 0) // UNIT:
+        if not queue.cpus or len(self._blocked) < self._most_blocked:
             return False
         depth = queue.depth
-        return any(
+        return not self._may_hold_for_ever() and any(
             other.depth > depth and self.resources.lacking(other.shape) == (CPU,)
             for other in self.queues.values()
             if other.length and self.resources.could_fit(other.shape)
         )
+
+    def _may_hold_for_ever(self) -> bool:
+        """Whether somebody holds CPUs while one of its threads waits, perhaps for a task that would yield."""
+        leases = ((worker.lease, worker.asks) for worker in self.workers.values())
+        return any(lease is not None and not lease.released and asks for lease, asks in leases)
 
     def _by_priority(self) -> list[ShapeQueue]:
         filled = [queue for queue in self.queues.values() if queue.length]
