@@ -94,6 +94,11 @@ class Session:
             self._forget_oldest()
         return origin
 
+    def label_of(self, origin: int) -> str | None:
+        """The prompt of the execution that a number stands for: "In[5]"."""
+        run = self._runs.get(origin)
+        return run.label if run is not None else None
+
     def cell_of(self, ref: ObjectRef[Any]) -> str | None:
         """Which cell made the ref's object ("In[5]"), if that is known."""
         runtime = api.running()

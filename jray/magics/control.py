@@ -1,8 +1,7 @@
-"""`%jray status`, `%jray init`, `%jray stop`: look at the runtime, start it, end it."""
+"""`%jray status`, `%jray memory`, `%jray init`, `%jray stop`: look at the runtime, start it, end it."""
 
 from __future__ import annotations
 
-import os
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,11 +11,13 @@ from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import MagicArgumentParser
 
 from jray import api
+from jray.kernel.holders import find_holders
 from jray.kernel.session import Session
 from jray.magics.line import parse, parse_resources, split_line
+from jray.magics.memory import describe
 from jray.magics.status import NotRunning, Status
 
-_COMMANDS = ("status", "init", "stop")
+_COMMANDS = ("status", "memory", "init", "stop")
 
 
 @magics_class
@@ -36,6 +37,8 @@ class ControlMagics(Magics):
         ::
 
             %jray status                           CPUs, store, workers, tasks by function and state
+            %jray memory                           every object: size, place, who holds it, what made it
+            %jray memory x --all                   those that x holds; all of them, not just the largest
             %jray init --num-cpus 4                start with so many CPUs (else: at first use, with all of them)
             %jray init --num-gpus 1                start with so many GPUs (else: with all that there are)
             %jray init --resources disk=1,link=2   start with custom resources
@@ -46,7 +49,8 @@ class ControlMagics(Magics):
         command, _, rest = line.strip().partition(" ")
         if not command:
             print(
-                "%jray status | %jray init [--num-cpus N] [--num-gpus N] [--resources NAME=N,...] | %jray stop   "
+                "%jray status | %jray memory [NAME] [--all] | "
+                "%jray init [--num-cpus N] [--num-gpus N] [--resources NAME=N,...] | %jray stop   "
                 "(%jray? tells more)"
             )
             return None
@@ -61,8 +65,29 @@ class ControlMagics(Magics):
         runtime = api.running()
         if runtime is None:
             return NotRunning()
-        pids = {} if os.environ.get("JRAY_NONINTERACTIVE") else runtime.worker_pids()
-        return Status(runtime.view(), runtime.stored_bytes(), pids)
+        pids = runtime.worker_pids() if self._session.is_interactive else {}
+        return Status(runtime.view(), runtime.store(), pids, shows_limit=self._session.is_interactive)
+
+    def _memory(self, rest: str) -> Any:
+        words = rest.split()
+        names = [word for word in words if word != "--all"]
+        if len(names) > 1 or any(name.startswith("-") for name in names):
+            raise UsageError(
+                f"%jray memory {rest} was refused. It takes one name, and --all. Write %jray memory, or %jray memory x."
+            )
+        runtime = api.running()
+        if runtime is None:
+            return NotRunning()
+        found = find_holders(self._session.shell.user_ns, self._session.shell.user_ns_hidden)
+        return describe(
+            runtime.objects(),
+            runtime.store(),
+            found,
+            self._session.label_of,
+            name=names[0] if names else "",
+            shows_all="--all" in words,
+            shows_ids=self._session.is_interactive,
+        )
 
     def _init(self, rest: str) -> None:
         parser = MagicArgumentParser(prog="%jray init", add_help=False)

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from jray.runtime.core.object_views import StoreView
+from jray.runtime.core.store_words import in_bytes
 from jray.runtime.core.views import FunctionView, SchedulerView
 from jray.runtime.ids import WorkerId
 
@@ -17,10 +19,16 @@ _STATES = ("waiting", "queued", "running", "blocked", "resuming", "finished", "f
 class Status:
     """CPUs, store, workers, and tasks by function and state, at one moment."""
 
-    def __init__(self, view: SchedulerView, stored_bytes: int, pids: Mapping[WorkerId, int]) -> None:
-        """`pids` are the living workers' processes; leave them out where the text must be the same at each run."""
+    def __init__(
+        self, view: SchedulerView, store: StoreView, pids: Mapping[WorkerId, int], *, shows_limit: bool
+    ) -> None:
+        """`pids` are the living workers' processes.
+
+        Leave them and the store's limit out where the text must be the same at each run, on each machine.
+        """
         self._view = view
-        self._stored_bytes = stored_bytes
+        self._store_view = store
+        self._shows_limit = shows_limit
         self._pids = pids
 
     def __repr__(self) -> str:
@@ -59,7 +67,11 @@ class Status:
     def _store(self) -> str:
         pending = self._view.pending_objects
         there = self._view.objects - pending
-        return f"objects: {there} there, {pending} to come; shared memory: {self._stored_bytes / 2**20:.1f} MiB"
+        store = self._store_view
+        limit = f" of {in_bytes(store.limit)}" if self._shows_limit else ""
+        memory = f"shared memory: {store.used / 2**20:.1f} MiB{limit}"
+        disk = f"; on disk: {in_bytes(store.on_disk)}" if store.on_disk else ""
+        return f"objects: {there} there, {pending} to come; {memory}{disk}"
 
     def _workers(self) -> str:
         names = [f"w{worker} ({f'pid {pid}' if pid else 'starting'})" for worker, pid in self._pids.items()]

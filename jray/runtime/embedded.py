@@ -13,10 +13,12 @@ from jray.exceptions import GetTimeoutError, InternalError, ObjectLostError
 from jray.runtime.backend import Call, Readiness, ResourceView, Where
 from jray.runtime.core.memory import StoreLimits
 from jray.runtime.core.messages import TaskSpec
+from jray.runtime.core.object_views import StoreView
 from jray.runtime.core.resources import shape_of
 from jray.runtime.core.views import SchedulerView
 from jray.runtime.engine import Engine, Sink
 from jray.runtime.engine.books import Maker, TaskBody, lost_object, parked_objects
+from jray.runtime.engine.pictures import ObjectPicture
 from jray.runtime.ids import DISK, KERNEL, NO_TASK, ObjectId, WorkerId, id_source, returned_object
 from jray.runtime.interrupts import shielded
 from jray.runtime.object_ref import ObjectRef, owner_of, uncounted
@@ -307,6 +309,16 @@ class EmbeddedBackend:
         """A picture of the whole runtime."""
         self._raise_if_broken()
         return self._engine.pictures.view()
+
+    def objects(self) -> list[ObjectPicture]:
+        """All objects, and who keeps them."""
+        self._raise_if_broken()
+        return self._engine.pictures.objects()
+
+    def store(self) -> StoreView:
+        """How full the store is."""
+        self._raise_if_broken()
+        return self._engine.pictures.store()
 
     def stored_bytes(self) -> int:
         """How much shared memory objects take now."""

@@ -12,6 +12,7 @@ import pytest
 import jray
 from jray.magics.line import parse_resources
 from jray.magics.status import Status
+from jray.runtime.core.object_views import StoreView
 from jray.runtime.core.views import FunctionView, SchedulerView
 
 # ---- options
@@ -112,7 +113,7 @@ def test_braces_and_dollars_of_the_line_are_left_alone(shell):
         ("%remote -o a 1", "-o and --get were refused"),
         ("%remote --get 1", "jray.get(ref)"),
         ("%jray stat", "Did you mean %jray status?"),
-        ("%jray frobnicate", "Use one of: status, init, stop."),
+        ("%jray frobnicate", "Use one of: status, memory, init, stop."),
         ("%jray init", "%jray stop ends it"),
         ("%jray init --num-cpus few", "invalid float value: 'few'. %jray? tells more."),
         ("%jray init --num-cpu 2", "Did you mean --num-cpus?"),
@@ -207,7 +208,7 @@ def test_status_is_plain_in_a_terminal_and_a_table_in_a_notebook(shell):
     status = shell.shell.run_line_magic("jray", "status")
     first, store, workers, *rows = repr(status).splitlines()
     assert first == "in use: 0 of 2 CPU"
-    assert re.fullmatch(r"objects: \d+ there, 0 to come; shared memory: 0\.0 MiB", store)
+    assert re.fullmatch(r"objects: \d+ there, 0 to come; shared memory: 0\.0 MiB of [\d.]+ GiB", store)
     assert re.fullmatch(r"workers: \d+, 0 busy: w\d+ \(pid \d+\).*", workers)
     assert rows == ["  count  1 finished", "  <b>    1 failed"]
     html = status._repr_html_()
@@ -239,7 +240,7 @@ def test_status_stays_short_in_a_long_session():
         total={"CPU": 2}, available={}, functions=tuple(names), workers=1, busy_workers=1, objects=0, pending_objects=0
     )
     pids = {1: 0} | {number: 70 + number for number in range(2, 101)}
-    rows = repr(Status(view, 0, pids)).splitlines()[2:]
+    rows = repr(Status(view, StoreView(limit=1, read=0, idle=0, on_disk=0), pids, shows_limit=False)).splitlines()[2:]
     assert rows[0].startswith("workers: 1, 1 busy: w1 (starting), w2 (pid 72), ")
     assert rows[0].endswith("w8 (pid 78), and 92 more")
     assert [row.split() for row in rows[1:4]] == [

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import NamedTuple
 
 from jray.runtime.backend import ResourceView
+from jray.runtime.core.object_views import ObjectView, StoreView, object_views, store_view
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.core.views import SchedulerView, amounts_of, explain, view_of
 from jray.runtime.engine.books import Books, Maker
 from jray.runtime.ids import ObjectId, WorkerId, task_of
 from jray.runtime.interrupts import shielded
 from jray.runtime.pool.worker_pool import WorkerPool
+
+
+class ObjectPicture(NamedTuple):
+    """One object."""
+
+    view: ObjectView
+    nbytes: int  # of the value: in memory, on disk, or in messages
+    maker: Maker | None
 
 
 class Pictures:
@@ -51,6 +61,26 @@ class Pictures:
         """Why an object is not there yet, in words."""
         with self._locked():
             return explain(self._scheduler, task_of(object_id))
+
+    @shielded
+    def objects(self) -> list[ObjectPicture]:
+        """All objects, with what only the books know of them."""
+        with self._locked():
+            views = object_views(self._scheduler)
+            values, makers = dict(self._books.values), dict(self._books.makers)
+            pending = {view.id: self.maker_of(view.id) for view in views if view.id not in makers}
+        return [
+            ObjectPicture(
+                view, values[view.id].nbytes if view.id in values else 0, makers.get(view.id) or pending[view.id]
+            )
+            for view in views
+        ]
+
+    @shielded
+    def store(self) -> StoreView:
+        """How full the store is."""
+        with self._locked():
+            return store_view(self._scheduler)
 
     @shielded
     def maker_of(self, object_id: ObjectId) -> Maker | None:

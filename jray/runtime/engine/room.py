@@ -76,7 +76,9 @@ class RoomDesk:
 
     def answer(self, number: int, text: str, *, is_for_disk: bool) -> None:
         """The scheduler's decision: room, if there is no text. If the thread has gone away, the allowance gets it."""
-        request = self._waiting.pop(number)
+        request = self._waiting.pop(number, None)
+        if request is None:
+            return  # the runtime is ending, and it was refused
         if text:
             request.refuse(refusal(text, is_for_disk=is_for_disk))
         else:

@@ -19,12 +19,17 @@ ended: deque[tuple[int, int, ObjectId]] = deque()
 """Mappings whose last user is gone: (address, length, object). Finalizers only append; `unmap_ended` does the rest."""
 
 
-_live: dict[int, ObjectId] = {}  # address of a mapping -> whose view it is
+_live: dict[int, tuple[int, ObjectId]] = {}  # address of a mapping -> its length, and whose view it is
 
 
 def viewed() -> set[ObjectId]:
     """The objects that this process has views of now."""
-    return set(_live.values())
+    return {object_id for _, object_id in list(_live.values())}
+
+
+def mapped_ranges() -> list[tuple[int, int, ObjectId]]:
+    """(start, end, object) of each view that this process has now."""
+    return [(address, address + length, object_id) for address, (length, object_id) in list(_live.items())]
 
 
 _wake_owner: Callable[[], None] | None = None  # the runtime in this process that takes care of ended mappings
@@ -56,7 +61,7 @@ class _Mapped:
 
     def __init__(self, address: int, length: int, object_id: ObjectId, *, read_only: bool) -> None:
         self._address, self._length, self._object_id = address, length, object_id
-        _live[address] = object_id
+        _live[address] = length, object_id
         self.__array_interface__ = {"data": (address, read_only), "shape": (length,), "typestr": "|u1", "version": 3}
 
     @shielded

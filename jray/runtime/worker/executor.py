@@ -36,23 +36,25 @@ class Executor:
         self._context.enter(run)
         self._threads.apply(run.shape)
         began = time.perf_counter()
+        stored: list[StoredValue] = []
         try:
-            stored, contains = self._run_and_store(run)
+            contains = self._run_and_store(run, stored)
             raised = False
         except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is its result
+            self._take_back(stored)
             stored, contains, raised = [self._stored_error(error)], (), True
         is_piped = flush_output()
         took_s = time.perf_counter() - began
         results = tuple(value.to_wire() for value in stored)
         self._link.post(wire.Done(run.task, run.attempt, raised, took_s, results, contains, is_piped))
 
-    def _run_and_store(self, run: wire.Run) -> tuple[list[StoredValue], tuple[tuple[ObjectId, ...], ...]]:
+    def _run_and_store(self, run: wire.Run, stored: list[StoredValue]) -> tuple[tuple[ObjectId, ...], ...]:
+        """The results go into `stored`, one by one; returned are the refs in each."""
         result = self._call(run)
         names: Sequence[str] | None = None
         if type(result) is NamedResults:
             result, names = result
         results = self._split(result, run)
-        stored: list[StoredValue] = []
         contains: list[tuple[ObjectId, ...]] = []
         for index, result in enumerate(results):
             if names is not None:
@@ -62,7 +64,14 @@ class Executor:
             value, refs = self._store_result(result, what)
             stored.append(value)
             contains.append(refs)
-        return stored, tuple(contains) if any(contains) else ()
+        return tuple(contains) if any(contains) else ()
+
+    def _take_back(self, stored: list[StoredValue]) -> None:
+        """These results will not be reported: a later one ended the attempt."""
+        for value in stored:
+            if value.block is not None:
+                self._link.arena.free(value.block.offset)
+                self._link.allowance.add(value.block.length)
 
     def _call(self, run: wire.Run) -> Any:
         read = partial(self._reader.read, read_only=run.read_only)
