@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from jray.exceptions import GetTimeoutError, InternalError, ObjectLostError
+from jray.exceptions import GetTimeoutError, ObjectLostError
 from jray.runtime.backend import Call, Readiness, ResourceView, Where
 from jray.runtime.core.memory import StoreLimits
 from jray.runtime.core.messages import TaskSpec
@@ -219,7 +219,7 @@ class EmbeddedBackend:
 
     def _raise_if_broken(self) -> None:
         if self._engine.error is not None:
-            raise InternalError(str(self._engine.error))
+            raise type(self._engine.error)(str(self._engine.error))
 
     def _complain_if_missing(self, objects: list[ObjectId]) -> None:
         values = self._engine.books.values

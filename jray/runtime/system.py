@@ -129,8 +129,9 @@ def directory_on_disk() -> Path:
     """Where large temporary files belong: on a disk, and not in memory.
 
     Raises:
-        OSError: no such directory is known.
+        OSError: no such directory is known, or there are no descriptors left to look for one.
     """
+    Descriptor(os.open("/", os.O_RDONLY | os.O_CLOEXEC))  # without descriptors, tempfile would say: no directory
     for candidate in (Path(tempfile.gettempdir()), Path("/var/tmp"), Path.cwd()):  # noqa: S108 - files without a name
         if candidate.is_dir() and os.access(candidate, os.W_OK):
             directory = Descriptor(os.open(candidate, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))

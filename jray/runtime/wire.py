@@ -277,6 +277,13 @@ class Output:
 
 
 @message
+class AskArena:
+    """Show that arena again: the descriptor was lost, because this process had as many as the system allows."""
+
+    arena: WorkerId
+
+
+@message
 class AskResources:
     """What is there, and what is free? Answered on the control lane."""
 
@@ -312,6 +319,7 @@ _KINDS: tuple[type, ...] = (
     ReplyRead,
     AskRoom,
     ReturnRoom,
+    AskArena,
     Output,
     AskResources,
 )

@@ -11,6 +11,7 @@ from jray.exceptions import ObjectLostError, WorkerCrashedError
 from jray.runtime import wire
 from jray.runtime.ids import DISK, KERNEL, Block, ObjectId, Shape, TaskId, WorkerId, returned_object, to_hex
 from jray.runtime.serde.errors import pack_own_error
+from jray.runtime.store.allowance import no_descriptors
 from jray.runtime.store.arena import Arena
 from jray.runtime.store.mapping import viewed
 from jray.runtime.store.objects import StoredValue
@@ -76,6 +77,7 @@ class Books:
 
         Raises:
             ObjectLostError: the runtime was shut down by another thread.
+            ObjectStoreFullError: this process has no descriptors left for it.
         """
         if self.arena is None:
             with self._making:  # two arenas would both be called the kernel's
@@ -86,7 +88,10 @@ class Books:
                     )
                     raise ObjectLostError(msg)
                 if self.arena is None:
-                    memory, read_end = make_memory("jray-kernel")
+                    try:
+                        memory, read_end = make_memory("jray-kernel")
+                    except OSError as error:
+                        raise no_descriptors("A value could not be stored", error) from error
                     self.read_end = Descriptor(read_end)
                     self.arena = Arena(KERNEL, memory)
         return self.arena

@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from jray.exceptions import InternalError, ObjectLostError
+from jray.exceptions import InternalError, JrayError, ObjectLostError
 from jray.runtime import wire
 from jray.runtime.core import messages as m
 from jray.runtime.core.memory import StoreLimits
@@ -57,7 +57,7 @@ class Engine:
         self.scheduler = Scheduler(total, _next_worker, limits)
         self.is_closed = False
         self._is_down = False  # closed, and all of it is gone
-        self.error: InternalError | None = None  # what broke it, if anything did
+        self.error: JrayError | None = None  # what broke it, if anything did
         self._lock = threading.RLock()  # only to notice a finalizer that comes back: see refuse_finalizers
         self._waiters = Waiters()
         self._after: list[Callable[[], None]] = []  # to be called when the lock is free again
@@ -254,10 +254,7 @@ class Engine:
 
     def _break(self, error: BaseException) -> None:
         logger.critical("jray's engine broke.", exc_info=error)
-        self.error = InternalError(
-            f"jray's engine broke and can't go on: {type(error).__name__}: {error} "
-            "This is a bug in jray; the log has the traceback. Save your work, call jray.shutdown(), then jray.init()."
-        )
+        self.error = error if isinstance(error, JrayError) else _broken(error)
         self._after += self._waiters.release_all()
         self._desk.refuse_all(self.error)
 
@@ -308,6 +305,8 @@ class Engine:
         for event in heard.events:
             if isinstance(event, m.WorkerLost | m.WorkerRefused):
                 self._performer.forget_worker(event.worker)
+        for handle, asked in heard.unseen:
+            self._performer.show_again(handle, asked.arena)
         if heard.questions and self.error is None and not self.is_closed:
             now = self.pictures.resources_now()
             for handle, question in heard.questions:
@@ -370,6 +369,13 @@ class Engine:
             self._listener.close()
             self._pool.forget()
             self.guard.uninstall()
+
+
+def _broken(error: BaseException) -> InternalError:
+    return InternalError(
+        f"jray's engine broke and can't go on: {type(error).__name__}: {error} "
+        "This is a bug in jray; the log has the traceback. Save your work, call jray.shutdown(), then jray.init()."
+    )
 
 
 def _closed() -> ObjectLostError:

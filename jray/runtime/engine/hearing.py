@@ -21,7 +21,7 @@ from jray.runtime.store.objects import StoredValue
 class Heard:
     """What one turn of the IO thread has brought in."""
 
-    __slots__ = ("events", "outputs", "questions", "reports")
+    __slots__ = ("events", "outputs", "questions", "reports", "unseen")
 
     def __init__(self) -> None:
         """Nothing yet."""
@@ -29,6 +29,7 @@ class Heard:
         self.reports: list[tuple[ReportKey, tuple[StoredValue, ...]]] = []  # what came with TaskFinished and TaskFailed
         self.outputs: list[OutputText] = []
         self.questions: list[tuple[Handle, wire.AskResources]] = []
+        self.unseen: list[tuple[Handle, wire.AskArena]] = []  # arenas to be shown again
 
 
 class Interpreter:
@@ -52,6 +53,7 @@ class Interpreter:
             wire.AskRoom: _ask_room,
             wire.ReturnRoom: _return_room,
             wire.Output: _output,
+            wire.AskArena: _ask_arena,
             wire.AskResources: _ask_resources,
         }
 
@@ -197,6 +199,10 @@ def _output(heard: Heard, handle: Handle, _at: float, output: wire.Output) -> No
     heard.outputs.append(
         OutputText(handle.label, handle.pid, output.task, output.name, output.origin, output.stream, output.text)
     )
+
+
+def _ask_arena(heard: Heard, handle: Handle, _at: float, asked: wire.AskArena) -> None:
+    heard.unseen.append((handle, asked))
 
 
 def _ask_resources(heard: Heard, handle: Handle, _at: float, question: wire.AskResources) -> None:

@@ -57,8 +57,8 @@ class Mover:
         """Copy a value to disk. `memory` is the arena that it lies in."""
         self._do(lambda: self._tell(self._spilled(object_id, stored, memory)))
 
-    def load(self, object_id: ObjectId, stored: StoredValue, arena: Arena) -> None:
-        """Copy a value from disk into the kernel's arena."""
+    def load(self, object_id: ObjectId, stored: StoredValue, arena: Callable[[], Arena]) -> None:
+        """Copy a value from disk into the kernel's arena, which is made if need be."""
         self._do(lambda: self._tell(self._loaded(object_id, stored, arena)))
 
     def trim(self, arena: Arena, keep_bytes: int) -> None:
@@ -105,13 +105,13 @@ class Mover:
             return Copied(object_id, True, None, why)  # noqa: FBT003 - a named field
         return Copied(object_id, True, stored._replace(block=block))  # noqa: FBT003
 
-    def _loaded(self, object_id: ObjectId, stored: StoredValue, arena: Arena) -> Copied:
+    def _loaded(self, object_id: ObjectId, stored: StoredValue, arena: Callable[[], Arena]) -> Copied:
         assert stored.block is not None  # noqa: S101
         file = self._books.spill_file
         assert file is not None  # noqa: S101 - it was written into
         try:
             view = read_spilled(object_id, file.read_end, stored.block)
-            block = arena.write([view])
+            block = arena().write([view])
         except Exception as error:  # noqa: BLE001 - who reads it will be told, too
             return Copied(object_id, False, None, str(error))  # noqa: FBT003
         return Copied(object_id, False, stored._replace(block=block._replace(spans=stored.block.spans)))  # noqa: FBT003

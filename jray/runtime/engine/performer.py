@@ -61,6 +61,12 @@ class Performer:
         """Answer a task that asked what is there."""
         self._send_on_control(handle.worker, told)
 
+    def show_again(self, handle: Handle, arena: WorkerId) -> None:
+        """A worker had no descriptor left when it was shown this arena."""
+        if arena in self._pool.arenas:
+            handle.shown.discard(arena)
+            self._show_arenas(handle.worker, [arena])
+
     def _start_worker(self, order: m.StartWorker) -> None:
         self._listener.start(order.worker, order.gpus)
         self._send(order.worker, self._keeper.terms())

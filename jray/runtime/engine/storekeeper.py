@@ -104,4 +104,4 @@ class Storekeeper:
         self._books.move_to_disk(order.object)
 
     def _load(self, order: m.LoadObject) -> None:
-        self._mover.load(order.object, self._books.values[order.object], self._books.own_arena())
+        self._mover.load(order.object, self._books.values[order.object], self._books.own_arena)

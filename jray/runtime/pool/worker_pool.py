@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from jray.exceptions import WorkerCrashedError
 from jray.runtime.ids import WorkerId
 from jray.runtime.pool.lines import Channel, ControlLane
 from jray.runtime.pool.zygote import Zygote
@@ -161,9 +162,21 @@ class WorkerPool:
                     handle.control.send(ArenaGone(arena))
 
     def replace_zygote(self) -> None:
-        """The zygote is gone, and with it all workers: start another."""
+        """The zygote is gone, and with it all workers: start another.
+
+        Raises:
+            WorkerCrashedError: the system refuses it.
+        """
         self.zygote.close()
-        self.zygote = Zygote(self.zygote.environment)
+        try:
+            self.zygote = Zygote(self.zygote.environment)
+        except OSError as error:
+            msg = (
+                "jray can't go on: the process that starts its workers ended, and another could not be started. The "
+                f"system said: {error.strerror}. Close files and end processes that you no longer need, then call "
+                "jray.shutdown() and jray.init()."
+            )
+            raise WorkerCrashedError(msg) from error
 
     def close(self) -> None:
         """End all processes and forget all memory."""

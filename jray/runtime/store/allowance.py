@@ -129,6 +129,15 @@ class RoomRequest:
         self._is_answered.release()
 
 
+def no_descriptors(what: str, error: OSError) -> ObjectStoreFullError:
+    """The error of a process that can't open shared memory; `what` did not work."""
+    text = (
+        f"{what}. This process could not open shared memory: {error.strerror}. "
+        "Close files and sockets that you no longer need, or raise the limit (`ulimit -n`) before the process starts."
+    )
+    return ObjectStoreFullError(text)
+
+
 def refusal(text: str, *, is_for_disk: bool) -> ObjectStoreFullError:
     """The error that a thread gets for which there is no room."""
     return OutOfDiskError(text) if is_for_disk else ObjectStoreFullError(text)

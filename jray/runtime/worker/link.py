@@ -14,13 +14,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterable
+from errno import EMFILE
 from itertools import count
+from resource import RLIMIT_NOFILE, getrlimit
 from typing import Any
 
 from jray.runtime import wire
 from jray.runtime.ids import ObjectId, WorkerId
 from jray.runtime.interrupts import refuse_finalizers
-from jray.runtime.store.allowance import Allowance, Room, RoomRequest, refusal
+from jray.runtime.store.allowance import Allowance, Room, RoomRequest, no_descriptors, refusal
 from jray.runtime.store.arena import Arena
 from jray.runtime.store.mapping import ended, leave_to_owner, unmap_ended
 from jray.runtime.system import Descriptor, usable_cpus
@@ -56,6 +58,7 @@ class Link:
         self._sending = threading.RLock()  # only to notice a finalizer that comes back: see flush
         self._outbox: deque[Any] = deque()
         self._memories: dict[WorkerId, Descriptor] = {worker: arena.memory}
+        self._unseen: set[WorkerId] = set()  # arenas that we were shown without a descriptor left to see them
         self._arrived = threading.Condition()  # a descriptor, or a reply for a thread
         self._parts: dict[int, list[wire.ReplyPart]] = {}
         self._ended: dict[int, Any] = {}
@@ -244,10 +247,30 @@ class Link:
     # ---- the control lane
 
     def memory_of(self, arena: WorkerId) -> Descriptor:
-        """What another process's arena can be read through; it may still be on its way."""
+        """What another process's arena can be read through; it may still be on its way.
+
+        Raises:
+            ObjectStoreFullError: this process has no descriptor left for it.
+        """
+        memory = self._memory_shown(arena)
+        if memory is None:  # there may be descriptors again by now
+            self._unseen.discard(arena)  # else the kernel's answer could not be told from what came before
+            self.post(wire.AskArena(arena))
+            self.flush()
+            memory = self._memory_shown(arena)
+        if memory is None:
+            limit, _ = getrlimit(RLIMIT_NOFILE)
+            raise no_descriptors(
+                f"An object could not be read in worker w{self.worker}, in which tasks opened up to {limit} files",
+                OSError(EMFILE, os.strerror(EMFILE)),
+            )
+        return memory
+
+    def _memory_shown(self, arena: WorkerId) -> Descriptor | None:
+        """None when its descriptor came and could not be taken."""
         with self._arrived:
-            self._arrived.wait_for(lambda: arena in self._memories)
-            return self._memories[arena]
+            self._arrived.wait_for(lambda: arena in self._memories or arena in self._unseen)
+            return self._memories.get(arena)
 
     def wait_on_control(self, request: int, timeout_s: float | None) -> Any | None:
         """The reply to a request of any thread; None after the time-out."""
@@ -281,13 +304,17 @@ class Link:
                 self._read_what_is_there()
                 self.hand_back()
             case wire.ArenaShown(arena):
-                os.set_inheritable(descriptors[0], False)  # noqa: FBT003 - it has no name
                 with self._arrived:
-                    self._memories[arena] = Descriptor(descriptors[0])
+                    if descriptors:
+                        os.set_inheritable(descriptors[0], False)  # noqa: FBT003 - it has no name
+                        self._memories[arena] = Descriptor(descriptors[0])
+                    else:
+                        self._unseen.add(arena)
                     self._arrived.notify_all()
             case wire.ArenaGone(arena):
                 with self._arrived:
-                    del self._memories[arena]
+                    self._unseen.discard(arena)
+                    self._memories.pop(arena, None)
             case wire.ReplyPart(request):
                 with self._arrived:
                     self._parts.setdefault(request, []).append(received)
