@@ -11,6 +11,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from jray.options import TaskOptions
 from jray.runtime.backend import Call, current
 from jray.runtime.core.resources import shape_of
+from jray.runtime.serde.code import PackedForm
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -24,7 +25,14 @@ class RemoteFunction(Generic[_P, _T]):
     Its definition is looked up at each call: a task sees what the same call would see here at that moment.
     """
 
-    def __init__(self, function: Callable[_P, _T], options: TaskOptions, *, is_callable_here: bool = False) -> None:
+    def __init__(
+        self,
+        function: Callable[_P, _T],
+        options: TaskOptions,
+        *,
+        is_callable_here: bool = False,
+        form: PackedForm | None = None,
+    ) -> None:
         """For `@jray.remote` and `%%remote`: the options are validated, the function is one that can run remotely."""
         functools.update_wrapper(self, function)
         self._function = function
@@ -35,6 +43,7 @@ class RemoteFunction(Generic[_P, _T]):
         self._name = options.name or getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]
         self._key = f"{self._name}:{_fingerprint(function)}"
         self._signature = _Signature(function)
+        self._form = form or PackedForm()
 
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Functions of a `%%remote` cell run here when called; those of `@jray.remote` refuse, as in Ray."""
@@ -63,7 +72,9 @@ class RemoteFunction(Generic[_P, _T]):
         except TypeError as error:
             msg = f"{self._name}.remote() {error}"
             raise TypeError(msg) from None
-        refs = current().submit(Call(self._function, args, kwargs, self._options, self._shape, self._name, self._key))
+        refs = current().submit(
+            Call(self._function, args, kwargs, self._options, self._shape, self._name, self._key, self._form)
+        )
         if self._options.num_returns == 1:
             return refs[0]
         return refs or None
@@ -75,7 +86,8 @@ class RemoteFunction(Generic[_P, _T]):
             ValueError: an unknown option, or a value out of range.
             TypeError: a value of the wrong type.
         """
-        return RemoteFunction(self._function, self._options.merged(changes), is_callable_here=self._is_callable_here)
+        merged = self._options.merged(changes)
+        return RemoteFunction(self._function, merged, is_callable_here=self._is_callable_here, form=self._form)
 
     @property
     def function(self) -> Callable[_P, _T]:

@@ -19,6 +19,8 @@ from jray.runtime.store.mapping import viewed
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from jray.runtime.serde.code import PackedForm
+
 
 class Call(NamedTuple):
     """One `.remote()`: a request with live values."""
@@ -30,6 +32,7 @@ class Call(NamedTuple):
     shape: Shape  # what the options ask for, in exact units
     name: str  # for people
     key: str  # which function it is, for the running mean of its duration
+    form: PackedForm  # of the function
 
 
 class Readiness(NamedTuple):

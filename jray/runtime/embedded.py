@@ -65,7 +65,7 @@ class EmbeddedBackend:
     def submit(self, call: Call) -> list[ObjectRef[Any]]:
         """As in Backend."""
         self._engine.guard.ensure_installed()
-        code = pack_code(call.function, f"Function {call.name}")
+        code = pack_code(call.function, call.form, f"Function {call.name}")
         payload = pack((call.args, call.kwargs), f"An argument of {call.name}") if call.args or call.kwargs else None
         needs = tuple(a._id for a in (*call.args, *call.kwargs.values()) if type(a) is ObjectRef)  # noqa: SLF001
         code_room = self._engine.claim(code)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import types
+import weakref
 
 import cloudpickle
 import pytest
 
-from jray.runtime.serde.code import pack_code
+from jray.runtime.serde.code import PackedForm, pack_code
 from jray.runtime.serde.reach import snapshot_of
 
 
@@ -108,10 +110,11 @@ def test_what_can_change_in_place_is_packed_anew(source, names):
 
 def test_an_unchanged_function_is_packed_once():
     f, namespace = function_of("def f(): return k", k=1)
-    assert pack_code(f, "f") is pack_code(f, "f")
-    before = pack_code(f, "f")
+    form = PackedForm()
+    assert pack_code(f, form, "f") is pack_code(f, form, "f")
+    before = pack_code(f, form, "f")
     namespace["k"] = 2
-    assert pack_code(f, "f").head != before.head
+    assert pack_code(f, form, "f").head != before.head
 
 
 def test_what_can_change_without_being_bound_anew_is_packed_anew():
@@ -143,7 +146,8 @@ def test_nothing_is_reused_while_modules_travel_by_value():
 )
 def test_what_comes_from_modules_travels_by_name(source):
     f, _ = function_of(source)
-    assert pack_code(f, "f") is pack_code(f, "f")
+    form = PackedForm()
+    assert pack_code(f, form, "f") is pack_code(f, form, "f")
 
 
 def test_a_function_that_is_no_more_what_its_module_calls_so_does_not_travel_by_name(monkeypatch):
@@ -152,3 +156,16 @@ def test_a_function_that_is_no_more_what_its_module_calls_so_does_not_travel_by_
     monkeypatch.setattr(json, "dumps", lambda a: "other")
     assert snapshot_of(f) is None  # json.encoder and what it reaches
     assert before is not None
+
+
+def test_the_packed_form_of_a_function_does_not_keep_it_alive():
+    gone = []
+    for number in range(3):
+        f, _ = function_of(f"def f(n): return f(n - 1) if n else {number}")
+        form = PackedForm()
+        pack_code(f, form, "f")
+        assert form.known is not None
+        gone.append(weakref.ref(f))
+        del f, form, _
+    gc.collect()
+    assert [ref() for ref in gone] == [None] * 3

@@ -41,7 +41,7 @@ class WorkerClient:
     def submit(self, call: Call) -> list[ObjectRef[Any]]:
         """As in Backend."""
         self._link.check_is_ours()
-        code = pack_code(call.function, f"Function {call.name}")
+        code = pack_code(call.function, call.form, f"Function {call.name}")
         arguments = (call.args, call.kwargs)
         payload = pack(arguments, f"An argument of {call.name}") if call.args or call.kwargs else None
         needs = tuple(a._id for a in (*call.args, *call.kwargs.values()) if type(a) is ObjectRef)  # noqa: SLF001
