@@ -141,6 +141,12 @@ def directory_on_disk() -> Path:
     raise OSError(msg)
 
 
+def return_freed_memory() -> None:
+    """Give the system the pages that the allocator keeps of what was freed. Only glibc keeps many, and can be asked."""
+    if hasattr(_libc, "malloc_trim"):
+        _libc.malloc_trim(0)
+
+
 def is_in_memory(memory: Descriptor) -> bool:
     """Whether its pages are memory for good: a page that exists can be written without asking for more."""
     answer = (ctypes.c_long * 64)()  # struct statfs begins with the type; it is 120 bytes long

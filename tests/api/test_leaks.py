@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import os
 import threading
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 import jray
@@ -132,3 +134,15 @@ def test_a_hundred_rounds_of_everything_end_where_they_began(runtime):
     assert threading.active_count() == threads
     workers = len(jray.api.running().worker_pids())
     assert len(list(Path("/proc/self/fd").iterdir())) <= fds + 5 * workers
+
+
+def test_an_idle_worker_gives_back_what_its_task_has_freed(runtime):
+    @runtime.remote
+    def scattered():
+        arrays = [np.ones(2_000) for _ in range(20_000)]  # too small for pages of their own
+        return len(arrays), psutil.Process().memory_info().rss, os.getpid()
+
+    _, full, pid = runtime.get(scattered.remote())
+    assert full > 300 << 20
+    worker = psutil.Process(pid)
+    wait_until(lambda: worker.memory_info().rss < 100 << 20, 10, "the worker is as small as before")

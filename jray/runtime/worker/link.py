@@ -25,11 +25,12 @@ from jray.runtime.interrupts import refuse_finalizers
 from jray.runtime.store.allowance import Allowance, Room, RoomRequest, no_descriptors, refusal
 from jray.runtime.store.arena import Arena
 from jray.runtime.store.mapping import ended, leave_to_owner, unmap_ended
-from jray.runtime.system import Descriptor, usable_cpus
+from jray.runtime.system import Descriptor, return_freed_memory, usable_cpus
 from jray.runtime.worker.refs import HeldObjects
 
 _READ_BYTES = 64 * 1024  # more would make malloc ask the system for fresh pages at every read
 _LINGER_S = 0.0001
+_REST_MS = 1_000
 _PACKET_BYTES = wire.LARGEST_PACKET + 1024  # a piece is packed once more
 
 
@@ -46,6 +47,7 @@ class Link:
         self.next_request = count(1).__next__
         self._asked: dict[int, RoomRequest] = {}
         self._keep_warm = 0
+        self._has_worked = False  # since it last gave memory back
         self.line: deque[wire.Run] = deque()  # attempts that were not started
         self._replies: dict[int, wire.Reply] = {}
         self._stream = stream
@@ -161,14 +163,18 @@ class Link:
         """The next attempt to run; waits for it."""
         while True:
             try:
-                return self.line.popleft()
+                run = self.line.popleft()
             except IndexError:
                 pass
+            else:
+                self._has_worked = True
+                return run
             if self.has_something_to_send:
                 self.flush()
             with self._reading:
                 if not self.line:
                     self._linger()
+                    self._rest()
                     self._receive()
 
     def _linger(self) -> None:
@@ -176,6 +182,12 @@ class Link:
         end = time.perf_counter() + self._linger_s
         while not self._is_readable.poll(0) and time.perf_counter() < end:
             pass
+
+    def _rest(self) -> None:
+        """After a second without work, keep no memory that others could use."""
+        if self._has_worked and not self._is_readable.poll(_REST_MS):
+            self._has_worked = False
+            return_freed_memory()
 
     def wait_for_reply(self, request: int, deadline: float | None) -> wire.Reply | None:
         """The reply to a wait of the main thread; None when the deadline (time.monotonic) has passed.
