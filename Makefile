@@ -3,6 +3,7 @@
 
 VENV ?= .venv
 TOUR := notebooks/tour.ipynb
+NOTEBOOKS := $(TOUR) notebooks/objects.ipynb
 BIN := $(VENV)/bin
 
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -20,8 +21,8 @@ help: ## this list
 lab: $(VENV)/.installed-lab ## set everything up, open JupyterLab on the tour (LAB_ARGS="--port=9000" passes more)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/$(TOUR) $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS)
 
-test: $(VENV)/.installed-test ## set up what the tests need; run all of them and the tour (TEST_ARGS="-k ref" passes more)
-	JRAY_NONINTERACTIVE=1 $(BIN)/python -m pytest --nbval --nbval-current-env tests $(TOUR) $(TEST_ARGS)
+test: $(VENV)/.installed-test ## set up what the tests need; run all of them and the notebooks (TEST_ARGS="-k ref" passes more)
+	JRAY_NONINTERACTIVE=1 $(BIN)/python -m pytest --nbval --nbval-current-env tests $(NOTEBOOKS) $(TEST_ARGS)
 
 tour: $(VENV)/.installed-lab ## run the tour without a browser and print what it did
 	@JRAY_NONINTERACTIVE=1 $(BIN)/jupyter nbconvert --log-level=WARN --to markdown --execute --stdout \

@@ -420,12 +420,12 @@ def test_nothing_is_kept_of_a_worker_that_died_with_an_empty_arena(runtime):
 
 
 def test_a_value_that_cannot_be_mapped_is_not_kept_for_ever(runtime, monkeypatch):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise jray.exceptions.ObjectStoreFullError("no more mappings")
 
     ref = runtime.put(np.ones(100_000))
     with monkeypatch.context() as patch:
-        patch.setattr("jray.runtime.store.objects.map_private", refuse)
+        patch.setattr("jray.runtime.store.objects.map_view", refuse)
         with pytest.raises(jray.exceptions.ObjectStoreFullError):
             runtime.get(ref)
     del ref

@@ -51,9 +51,9 @@ def maps():
 def books():
     """What the runtime's books hold that must be nothing when nobody holds anything."""
     engine = jray.api.running()._engine
-    with engine._locked():
+    with engine.locked():
         pass  # the inbox is handled, and what that ended
-    with engine._locked():
+    with engine.locked():
         b, s, memory = engine.books, engine.scheduler, engine.scheduler.memory
         tables = {name: len(getattr(b, name)) for name in ("values", "bodies", "copies", "staged", "asks", "freed")}
         tables |= {"retired": len(b._retired), "looking": len(b.looking), "uncounted": len(b.uncounted)}

@@ -35,6 +35,11 @@ def test_larger_worlds_end_well(seed):
     run(seed, size=5)
 
 
+@pytest.mark.parametrize("seed", [1532, 13403])
+def test_worlds_end_well_in_which_a_thread_waits_for_a_root_that_would_yield(seed):
+    run(seed, size=3)
+
+
 def test_a_large_world_ends_well():
     run(1, size=30)
 

@@ -127,7 +127,7 @@ def test_trim_gives_the_largest_free_ranges_back_and_keeps_what_was_asked(arena)
     arena, readable = arena
     sizes = [10, 1, 40, 1, 20, 1]  # in pages
     blocks = [arena.write([b"x" * pages * PAGE]) for pages in sizes]
-    view = mapping.map_private(readable, blocks[1].offset, blocks[1].size, 0)
+    view = mapping.map_view(readable, blocks[1].offset, blocks[1].size, 0, read_only=False)
     for block in blocks[::2]:
         arena.free(block.offset)
     assert arena.resident_free_bytes == 70 * PAGE
@@ -200,8 +200,8 @@ def test_nobody_can_make_a_memfd_shorter(monkeypatch):
 def test_what_a_reader_writes_into_its_view_nobody_else_sees(arena):
     arena, readable = arena
     block = arena.write([b"a" * 8192])
-    one = mapping.map_private(readable, block.offset, block.size, 0)
-    two = mapping.map_private(readable, block.offset, block.size, 0)
+    one = mapping.map_view(readable, block.offset, block.size, 0, read_only=False)
+    two = mapping.map_view(readable, block.offset, block.size, 0, read_only=False)
     one[0] = ord("b")
     assert (one[0], two[0], os.pread(readable, 1, block.offset)) == (ord("b"), ord("a"), b"a")
 
@@ -218,7 +218,7 @@ def test_a_view_ends_with_its_last_slice(arena, monkeypatch):
     woken = []
     monkeypatch.setattr(mapping, "_wake_owner", lambda: woken.append(1))
     block = arena.write([bytes(8192)])
-    view = mapping.map_private(readable, block.offset, block.size, 42)
+    view = mapping.map_view(readable, block.offset, block.size, 42, read_only=False)
     part = view[100:200]
     del view
     gc.collect()

@@ -282,7 +282,7 @@ class Placement:
     def _by_priority(self) -> list[ShapeQueue]:
         filled = [queue for queue in self.queues.values() if queue.length]
         if len(filled) > 1:
-            filled.sort(key=lambda queue: (-queue.head.spec.depth, queue.head.order))
+            filled.sort(key=lambda queue: (-queue.depth, queue.head.order))
         return filled
 
     def _serve(self, queue: ShapeQueue, ahead: Sequence[ShapeQueue], now: float) -> Iterator[Instruction]:
