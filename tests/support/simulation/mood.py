@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from jray.runtime.core.memory import StoreLimits
 from jray.runtime.core.messages import TaskSpec
 from jray.runtime.core.resources import Shape, shape_of
 from jray.runtime.ids import ObjectId, TaskId, WorkerId
@@ -17,6 +18,51 @@ MOVES = ("user", "receive", "deliver", "run", "timer", "lose", "repeat", "abando
 
 # How long a task of each function takes, in seconds. The scheduler prefetches the short ones once it knows.
 FUNCTIONS = {"tiny": 0.00005, "short": 0.0005, "long": 0.5}
+
+
+@dataclass(slots=True)
+class StoreMood:
+    """How values use shared memory, and how tight it is.
+
+    It has chance of its own, so that a world without it stays the same.
+    """
+
+    rng: Random
+    limits: StoreLimits
+    sizes: tuple[tuple[int, int], ...]  # from, to: of values
+    moves: int  # how many things the user's program does with values
+    is_large: float  # chances: that a value does not fit into a message
+    keeps_views: float
+    disk_fails: float
+    gives_up: float
+    weights: tuple[float, ...]  # of a world's moves that have to do with memory
+
+    @classmethod
+    def drawn(cls, rng: Random, size: int) -> StoreMood | None:
+        """In half of the worlds no value takes shared memory."""
+        if rng.random() < 0.5:
+            return None
+        return cls(
+            rng=rng,
+            limits=StoreLimits(
+                memory=100, disk=rng.choice((0, 60, 300, 1 << 40, 1 << 40)), standing=rng.choice((0, 3, 10)), warm=10
+            ),
+            sizes=rng.choice((((1, 5), (20, 60)), ((1, 30),), ((30, 60),), ((1, 3), (20, 60), (90, 110)))),
+            moves=size * rng.randint(5, 40),
+            is_large=rng.choice((0.3, 0.6, 0.9)),
+            keeps_views=rng.choice((0.0, 0.5, 1.0)),
+            disk_fails=rng.choice((0.0, 0.0, 0.0, 0.2, 1.0)),
+            gives_up=rng.choice((0.0, 0.0, 0.3)),
+            weights=tuple(_slow_or_fast(rng) for _ in range(4)),
+        )
+
+    def size(self) -> int:
+        """Of a new value; 0 if it fits into a message."""
+        return self.rng.randint(*self.rng.choice(self.sizes)) if self.rng.random() < self.is_large else 0
+
+    def keeps(self) -> bool:
+        """Whether somebody keeps a view of what it has read."""
+        return self.rng.random() < self.keeps_views
 
 
 @dataclass(slots=True)
@@ -42,6 +88,7 @@ class Mood:
     takes_arguments: float
     abandons: float
     is_impatient: bool  # the user drops all refs when the program is over, not when everything is done
+    store: StoreMood | None = None
 
     @classmethod
     def drawn(cls, rng: Random, size: int) -> Mood:

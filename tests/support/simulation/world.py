@@ -9,10 +9,13 @@ from random import Random
 from jray.runtime.core import invariants, messages as m
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.ids import KERNEL, NO_TASK, ObjectId, WorkerId, id_source
+from tests.support.simulation.kernel_store import KernelStore
 from tests.support.simulation.laws import Fate, Laws, law
-from tests.support.simulation.mood import MOVES, Mood
+from tests.support.simulation.memory import Bytes
+from tests.support.simulation.mood import MOVES, Mood, StoreMood
 from tests.support.simulation.worker import Order, SimulatedWorker
 
+MOST_TICKS = 40  # so often a timer fires while nothing else happens, until something is done about it
 MOST_STEPS = 200_000  # a world that goes on for longer goes round in circles
 
 
@@ -26,8 +29,9 @@ class World:
         """`size` multiplies how much there is to do; without `checks_books` the scheduler's books are not looked at."""
         self.rng = Random(seed)
         self.mood = Mood.drawn(self.rng, size)
+        self.mood.store = StoreMood.drawn(Random(f"memory of {seed}"), size)
         self.laws = Laws(self.mood.total)
-        self.scheduler = Scheduler(self.mood.total)
+        self.scheduler = Scheduler(self.mood.total, limits=self.mood.store.limits if self.mood.store else None)
         self.workers: list[SimulatedWorker] = []  # as long as they have something to say
         self.log: list[tuple[list[m.Event], list[m.Instruction]]] = []
         self.steps = 0
@@ -36,10 +40,23 @@ class World:
         self._checks_books = checks_books
         self._next_id = id_source(KERNEL)
         self._is_user_done = False
-        moves = (self._user, self._receive, self._deliver, self._run, self._fire_timer)
+        moves = (self._user, self._receive, self._deliver, self._run)
         self._needed_moves: tuple[Callable[[], bool], ...] = moves
-        self._moves = (*moves, self._lose, self._repeat, self._abandon)
+        self._moves = (*moves, self._fire_timer, self._lose, self._repeat, self._abandon)
         assert len(self._moves) == len(MOVES)
+        self._weights = self.mood.weights
+        self._ticks = 0  # timers that fired while nothing else happened
+        self.store: KernelStore | None = None
+        if self.mood.store is not None:
+            self._use_memory(self.mood.store)
+
+    def _use_memory(self, mood: StoreMood) -> None:
+        truth = Bytes(mood.limits, self.laws)
+        self.store = store = KernelStore(truth, mood, self.laws, self.workers, self._next_id)
+        here = (self._read_inbox, lambda: store.end_a_job(self.now))
+        self._needed_moves = (*here, *self._needed_moves)
+        self._moves = (*self._moves, *here, store.abandon, self._use_values)
+        self._weights = [*self._weights, *mood.weights]
 
     def run(self) -> World:
         """Let everything happen; in the end nothing may be left."""
@@ -51,13 +68,16 @@ class World:
 
     def _step(self) -> bool:
         self.now += self.rng.random() * 0.002
-        if self.rng.choices(self._moves, self.mood.weights)[0]():
+        if self.rng.choices(self._moves, self._weights)[0]() or any(move() for move in self._needed_moves):
             return True
-        return any(move() for move in self._needed_moves) or self._go_on_when_still()
+        self._ticks += 1
+        return (self._ticks < MOST_TICKS and self._fire_timer()) or self._go_on_when_still() or self._fire_timer()
 
     def _go_on_when_still(self) -> bool:
         """Nothing can happen by itself: each wait must have a reason. Let one time-out end, or the user leave."""
         self.laws.check_nobody_is_forgotten()
+        if self.store is not None:
+            self.store.truth.check_nobody_is_forgotten(self.now)
         waiting = [(worker, request) for worker in self.workers for request in worker.open_waits()]
         owed = {(wait.said.worker, wait.said.request) for wait in self.laws.owed_replies()}
         hopeless = [(worker, request) for worker, request in waiting if (worker.id, request) not in owed]
@@ -75,6 +95,8 @@ class World:
         self.mood.user_moves -= 1
         self.rng.choice((self._submit, self._submit, self._submit, self._put, self._read, self._drop))()
         if self.mood.user_moves == 0 and self.mood.is_impatient:
+            if self.store is not None:
+                self.store.drop_views()
             self._handle([m.RefsDropped(self.now, KERNEL, self._forget(self.laws.refs_of_kernel()))])
         return True
 
@@ -110,6 +132,8 @@ class World:
         # Those that wait have the most to untangle, and are few: most losses are kept for them.
         resuming = {wait.said.worker for wait in self.laws.owed_replies()}
         weak = [worker for worker in alive if worker.id in resuming] or [w for w in alive if w.is_blocked]
+        if self.store is not None:
+            weak += [worker for worker in alive if self.store.is_delicate(worker)]
         if self.rng.random() < 0.7:
             alive = weak
         if not alive:
@@ -168,8 +192,20 @@ class World:
         held = self.laws.refs_of_kernel()
         if held:
             ref = self.rng.choice(held)
-            self.laws.kernel_refs[ref] -= 1
-            self._handle([m.RefsDropped(self.now, KERNEL, (ref,))])
+            if self.store is not None:
+                self.store.let_go(ref)
+            if self.laws.kernel_refs[ref] > 0:
+                self.laws.kernel_refs[ref] -= 1
+                self._handle([m.RefsDropped(self.now, KERNEL, (ref,))])
+
+    def _use_values(self) -> bool:
+        """The program stores values, and has arrays that are views of some."""
+        assert self.store is not None
+        assert self.mood.store is not None
+        if self.mood.store.moves <= 0 or self._is_user_done:
+            return self.store.drop_view()
+        self.mood.store.moves -= 1
+        return self.rng.choice((self.store.put, self.store.put, self.store.read, self.store.drop_view))()
 
     def _forget(self, refs: list[ObjectId]) -> tuple[ObjectId, ...]:
         dropped = tuple(ref for ref in refs for _ in range(self.laws.kernel_refs[ref]))
@@ -177,6 +213,16 @@ class World:
         return dropped
 
     # ---- the kernel
+
+    def _read_inbox(self) -> bool:
+        """What the kernel's threads said, perhaps with what workers said."""
+        assert self.store is not None
+        is_news = bool(self.store.inbox)
+        if is_news:
+            self._handle(
+                self._read_outboxes(self.rng.randint(0, self.mood.batch)), is_inbox_first=self.rng.random() < 0.5
+            )
+        return is_news
 
     def _read_outboxes(self, limit: int) -> list[m.Event]:
         batch: list[m.Event] = []
@@ -208,7 +254,14 @@ class World:
                 del self.laws.workers[worker.id]
                 self.workers.remove(worker)
 
-    def _handle(self, events: list[m.Event]) -> None:
+    def _handle(self, events: list[m.Event], *, is_inbox_first: bool = True) -> None:
+        self._ticks *= all(isinstance(event, m.TimerFired) for event in events)
+        if self.store is not None:
+            said = [replace(event, at=self.now) for event in self.store.inbox]
+            self.store.inbox.clear()
+            events = [*said, *events] if is_inbox_first else [*events, *said]
+            for event in events:
+                self.store.truth.note_heard(event)
         if not events:
             return
         orders = self.scheduler.handle(events)
@@ -216,6 +269,8 @@ class World:
         if self._checks_books:
             invariants.check(self.scheduler)
         for order in orders:
+            if self.store is not None:
+                self.store.truth.judge(order, self.now)
             self.laws.judge(order)
             self._perform(order)
         for event in events:
@@ -228,7 +283,9 @@ class World:
     def _perform(self, order: m.Instruction) -> None:
         match order:
             case m.StartWorker(number, gpus):
-                self.laws.workers[number] = worker = SimulatedWorker(number, gpus, self.laws, self.mood, self.rng)
+                memory = self.store.truth if self.store is not None else None
+                worker = SimulatedWorker(number, gpus, self.laws, self.mood, self.rng, memory=memory)
+                self.laws.workers[number] = worker
                 self.workers.append(worker)
                 if self.mood.refusals > 0 and self.rng.random() < 0.5:
                     self.mood.refusals -= 1
@@ -238,6 +295,11 @@ class World:
                 self._put_on_the_way(number, order)
             case m.SendTasks(number) | m.RecallTasks(number) | m.ReplyToWait(number):
                 self._put_on_the_way(number, order)
+            case m.GrantRoom(process) | m.RefuseRoom(process) | m.Allow(process):
+                if process == KERNEL and self.store is not None:
+                    self.store.answer(order)
+                else:
+                    self._put_on_the_way(process, order)
             case m.SetTimer(at):
                 self._timer = at
 
@@ -252,7 +314,12 @@ class World:
         """The user's program is over and its session forgets everything, and so do the workers."""
         if self._is_user_done:
             return False
+        if self.store is not None and self.store.ask_for_all():
+            return True
         self._is_user_done = True
+        if self.store is not None:
+            self.store.drop_views()
+            self.store.stop_waiting()
         self._handle([m.RefsDropped(self.now, KERNEL, self._forget(self.laws.refs_of_kernel()))])
         for worker in self.workers:
             worker.drop_everything()
@@ -270,3 +337,16 @@ class World:
         warned = sum("stays pending" in text for text in self.laws.warnings)
         law(warned == len(self.laws.infeasible_shapes()), f"{warned} warnings about requests that can never be met")
         law(self._timer is None, "a timer is left")
+        if self.store is not None:
+            self.store.truth.check_end(needed)
+            self._check_books_of_memory(self.store.truth)
+
+    def _check_books_of_memory(self, truth: Bytes) -> None:
+        memory = self.scheduler.memory
+        law((memory.used, memory.on_disk) == (truth.in_memory(), truth.on_disk()), f"{vars(memory)} is not the truth")
+        law(memory.leaving == memory.returning == 0, f"{memory.leaving} leave, {memory.returning} return")
+        law(not memory.requests, f"{memory.requests} are left")
+        law(memory.promises == truth.room, f"{memory.promises} is promised, {truth.room} is known")
+        standing = memory.limits.standing
+        for process, room in memory.promises.items():
+            law(standing - standing // 2 <= room <= standing, f"{process} may write {room} in the end")
