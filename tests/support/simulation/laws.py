@@ -89,6 +89,7 @@ class Laws:
     unfinished: dict[TaskId, Job] = field(default_factory=dict)
     staged: dict[tuple[TaskId, WorkerId, int], Report] = field(default_factory=dict)  # reports the kernel has
     promised: dict[ObjectId, tuple[ObjectId, ...]] = field(default_factory=dict)  # refs in results, maybe in transit
+    refusals: set[str] = field(default_factory=set)  # of workers, by the system: after 5 s of them a task may fail
     warnings: list[str] = field(default_factory=list)
 
     # ---- facts
@@ -190,8 +191,8 @@ class Laws:
                 report = self.staged.get((task, worker, attempt))
                 law(report is not None, f"a report of {task:x} is published that nobody wrote")
                 self._publish(task, report)
-            case m.PublishFailure(task, argument, _):
-                self._judge_failure(task, argument)
+            case m.PublishFailure(task, argument, reason):
+                self._judge_failure(task, argument, reason)
                 self._publish(task, None)
             case m.ReplyToWait(worker, request):
                 wait = self.waits.pop((worker, request), None)
@@ -225,12 +226,12 @@ class Laws:
                 law(self.things[pin].fate is not Fate.FREED, f"{task:x} is sent, but {pin:x} is freed")
             worker.owes[(task, attempt)] = None
 
-    def _judge_failure(self, task: TaskId, argument: ObjectId | None) -> None:
+    def _judge_failure(self, task: TaskId, argument: ObjectId | None, reason: str) -> None:
         job = self.jobs[task]
         if argument is not None:
             law(argument in job.spec.needs, f"{task:x} fails because of {argument:x}, which it does not need")
             law(self.things[argument].fate is Fate.FAILED, f"{task:x} fails, but its argument {argument:x} did not")
-        else:
+        elif reason not in self.refusals:
             tolerated = job.spec.max_retries
             law(tolerated >= 0, f"{task:x} fails, but may be retried for ever")
             law(job.charges == tolerated + 1, f"{task:x} fails after {job.charges} losses; it survives {tolerated}")

@@ -50,6 +50,7 @@ class Bytes:
     laws: Laws
     chunks: dict[ObjectId, Chunk] = field(default_factory=dict)
     room: Counter[WorkerId] = field(default_factory=Counter)  # that each living process has left
+    processes: int = 1  # that there have ever been
     maps: Counter[tuple[WorkerId, ObjectId]] = field(default_factory=Counter)
     told: dict[Told, dict[ObjectId, bool]] = field(default_factory=dict)  # whether it is in memory, not on disk
     requests: dict[tuple[WorkerId, int], int] = field(default_factory=dict)  # sizes; not answered
@@ -145,6 +146,7 @@ class Bytes:
         """One instruction; called in their order, before it is performed."""
         match order:
             case m.StartWorker(worker):
+                self.processes += 1
                 self.room[worker] = self.limits.standing
             case m.PublishReport(task, worker, attempt):
                 self._note_published(self.laws.staged.get((task, worker, attempt)))
@@ -278,7 +280,8 @@ class Bytes:
         return sum(c.size for c in self.chunks.values() if not c.is_freed and (c.has_copy or c.is_leaving))
 
     def _check_limit(self) -> None:
-        most = self.limits.memory + self.limits.standing * len(self.room)
+        # Also for the dead: what a worker wrote on its allowance outlives it, and the next worker has one of its own.
+        most = self.limits.memory + self.limits.standing * self.processes
         law(self.in_memory() <= most, f"{self.in_memory()} bytes are in memory, at most {most} may be")
 
     # ---- what must have been ordered

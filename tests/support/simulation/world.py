@@ -252,6 +252,7 @@ class World:
                 self.workers.remove(worker)
             case m.WorkerRefused():
                 del self.laws.workers[worker.id]
+                self.laws.refusals.add(event.reason)
                 self.workers.remove(worker)
 
     def _handle(self, events: list[m.Event], *, is_inbox_first: bool = True) -> None:
