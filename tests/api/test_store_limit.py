@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -19,6 +21,14 @@ from tests.support.waiting import wait_until
 
 MB = 1_000_000
 LIMIT = 64 << 20
+
+pytestmark = pytest.mark.usefixtures("memory_kind")
+
+
+@pytest.fixture(params=["memfd", "file"])
+def memory_kind(request, monkeypatch):
+    """Each promise holds in both kinds of memory."""
+    monkeypatch.setenv("JRAY_NO_MEMFD", "1" if request.param == "file" else "0")
 
 
 def engine():
@@ -404,3 +414,29 @@ def test_room_that_was_granted_and_not_used_is_for_others(small):
 
     small.get(claim_and_forget.remote())
     wait_until(lambda: memory().promised == now.limits.standing * len(now.promises), 10, "the worker's, too")
+
+
+_SMALL_SHM = """
+import sys
+import numpy as np
+import jray
+jray.init(num_cpus=2, object_store_memory=300_000_000)
+refs = [jray.put(np.full(40_000_000, number, np.uint8)) for number in range(10)]
+refs += [jray.remote(np.full).remote(40_000_000, number, np.uint8) for number in range(10, 14)]
+print([int(jray.get(ref)[-1]) for ref in refs] == list(range(14)))
+"""
+
+
+def test_a_dev_shm_of_64_mb_kills_nobody():
+    """As in containers. In a mount namespace of its own, which needs the right to make one."""
+    mount = "mount -t tmpfs -o size=64m tmpfs /dev/shm && "
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount + "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this user may not make a mount namespace")
+    ended = subprocess.run(
+        ["unshare", "-m", "sh", "-c", mount + 'exec "$0" -c "$1"', sys.executable, _SMALL_SHM],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (0, "True\n"), ended.stderr
