@@ -334,6 +334,10 @@ class Memory:
         self._stuck_since = now  # the next one, or this one again, has as long
         return not is_anybody_at_work()
 
+    def missing(self, size: int) -> int:
+        """How many bytes too few there are for a value of this size."""
+        return max(0, self._shortage(size))
+
     def _shortage(self, size: int) -> int:
         """How many bytes are missing before so much more may be promised; the standing allowances are not counted."""
         standing = self.limits.standing * len(self.promises)

@@ -39,12 +39,20 @@ def why_no_room(
     )
     named = [f"{to_hex(o)} ({in_bytes(b.size)}, {_reader(o, b, workers, tasks)})" for o, b in held[:_MOST_NAMED]]
     more = f" and {len(held) - _MOST_NAMED} more" if len(held) > _MOST_NAMED else ""
-    disk = f" Nothing can be moved to disk: {memory.no_disk}." if memory.no_disk else ""
-    return (
+    full = (
         f"A value of {in_bytes(request.size)} could not be stored. Of the object store's {limit}, "
-        f"{in_bytes(memory.used)} are in use by {', '.join(named) or 'nobody'}{more}; what is being read stays in "
-        f"memory.{disk} Drop arrays that you no longer need (%jray memory names who holds them), or start jray with "
-        "more: jray.init(object_store_memory=...), in bytes."
+        f"{in_bytes(memory.used)} are in use by {', '.join(named) or 'nobody'}{more}"
+    )
+    if memory.no_disk:
+        return (
+            f"{full}. Nothing can be moved to disk: {memory.no_disk}. {in_bytes(memory.on_disk)} are there already. "
+            "Drop references that you no longer need (%jray memory names who holds them), make room on the disk, or "
+            "start jray with more: jray.init(object_spilling_limit=..., object_store_memory=...), in bytes."
+        )
+    return (
+        f"{full}; what is being read stays in memory. {in_bytes(memory.missing(request.size))} are missing (values "
+        "take whole pages, and some room is set aside for what is being written). Drop arrays that you no longer need "
+        "(%jray memory names who holds them), or start jray with more: jray.init(object_store_memory=...), in bytes."
     )
 
 
