@@ -341,7 +341,7 @@ class TestNothingIsDoneTwice:
 
 
 class TestWarmPages:
-    warm = partial(store, warm=25)
+    warm = staticmethod(partial(store, warm=25))
 
     def test_none_are_kept_when_memory_becomes_tight_and_all_again_when_there_is_plenty(self):
         scheduler = self.warm()
