@@ -58,7 +58,9 @@ def test_a_loop_of_get_alone_does_not_fill_the_inbox(runtime):
 def test_a_loop_of_put_alone_does_not_pile_up_values(runtime):
     for number in range(5_000):
         runtime.put(number)
-    wait_until(lambda: len(engine().books.values) < 200, 10, "most of them are freed, though nobody calls jray any more")
+    wait_until(
+        lambda: len(engine().books.values) < 200, 10, "most of them are freed, though nobody calls jray any more"
+    )
 
 
 def test_results_nobody_holds_are_freed_without_another_call(runtime):
