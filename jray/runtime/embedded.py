@@ -18,13 +18,14 @@ from jray.runtime.core.resources import shape_of
 from jray.runtime.core.views import SchedulerView
 from jray.runtime.engine import Engine, Sink
 from jray.runtime.engine.books import Maker, TaskBody, lost_object, parked_objects
-from jray.runtime.engine.pictures import ObjectPicture
+from jray.runtime.engine.pictures import ObjectPicture, Pictures
 from jray.runtime.ids import DISK, KERNEL, NO_TASK, ObjectId, WorkerId, id_source, returned_object
 from jray.runtime.interrupts import shielded
 from jray.runtime.object_ref import ObjectRef, owner_of, uncounted
 from jray.runtime.pool.worker_pool import WorkerPool
 from jray.runtime.pool.zygote import Zygote
 from jray.runtime.serde.code import pack_code
+from jray.runtime.serde.kinds import kind_of
 from jray.runtime.serde.values import Packed, pack
 from jray.runtime.store.allowance import Room
 from jray.runtime.store.objects import Reader, StoredValue, store
@@ -111,6 +112,7 @@ class EmbeddedBackend:
             0,
             NO_TASK,
             KERNEL,
+            body.origin,
         )
         self._engine.submit(spec, body)
         self._unpark(code_parcel)  # the task pins them
@@ -139,13 +141,13 @@ class EmbeddedBackend:
         """As in Backend."""
         self._engine.guard.ensure_installed()
         packed = pack(value, "The value given to put")
-        return self._put(packed, self._engine.claim(packed))
+        return self._put(packed, self._engine.claim(packed), kind_of(value))
 
     @shielded
-    def _put(self, packed: Packed, room: Room | None) -> ObjectRef[Any]:
+    def _put(self, packed: Packed, room: Room | None, kind: str) -> ObjectRef[Any]:
         object_id = ObjectId(_next_id())
         self._engine.books.note_maker(object_id, "put", self.current_origin())
-        self._engine.put(object_id, store(packed, self._engine.books.own_arena, room), packed.refs)
+        self._engine.put(object_id, store(packed, self._engine.books.own_arena, room, kind), packed.refs)
         return ObjectRef(object_id, self)
 
     def fetch(
@@ -309,6 +311,21 @@ class EmbeddedBackend:
         """A picture of the whole runtime."""
         self._raise_if_broken()
         return self._engine.pictures.view()
+
+    @property
+    def pictures(self) -> Pictures:
+        """What live views look at."""
+        return self._engine.pictures
+
+    @property
+    def turns(self) -> int:
+        """Grows whenever something has happened; looking costs nothing."""
+        return self._engine.turns
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was shut down, or broke."""
+        return self._engine.is_closed or self._engine.error is not None
 
     def objects(self) -> list[ObjectPicture]:
         """All objects, and who keeps them."""

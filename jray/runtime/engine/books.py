@@ -228,7 +228,7 @@ class Books:
                 f"Task {body.name} was lost: {reason}. Its retries are used up. "
                 "Look at what it printed last, give it more (max_retries), or find out why it crashes."
             )
-            stored = StoredValue(True, pack_own_error(WorkerCrashedError(text)), None)  # noqa: FBT003
+            stored = StoredValue(True, pack_own_error(WorkerCrashedError(text)), None, (), "WorkerCrashedError")  # noqa: FBT003
         published = [returned_object(task, index) for index in range(body.num_returns)]
         for object_id in published:
             self.values[object_id] = stored
@@ -268,7 +268,7 @@ class Books:
 
     def _unparcel(self, parcel: wire.Parcel) -> tuple[wire.Wire, int]:
         if isinstance(parcel, bytes):
-            return (False, parcel, None, ()), 0
+            return (False, parcel, None, (), ""), 0
         return self.values[ObjectId(parcel)].to_wire(), parcel
 
     def arenas_of(self, run: wire.Run) -> Iterator[WorkerId]:
@@ -276,7 +276,7 @@ class Books:
         stored = [run.code, *(value for _, value in run.arguments)]
         if run.payload is not None:
             stored.append(run.payload)
-        for _, _, block, _ in stored:
+        for _, _, block, *_ in stored:
             if block is not None:
                 yield block[0]
 
@@ -297,4 +297,4 @@ def lost_object(object_id: ObjectId) -> StoredValue:
         f"Object {to_hex(object_id)} is not there. It was freed when its last reference went, or belongs to a runtime "
         "that was shut down. Run again what makes it, and keep the reference."
     )
-    return StoredValue(True, pack_own_error(ObjectLostError(text)), None)  # noqa: FBT003 - a named field
+    return StoredValue(True, pack_own_error(ObjectLostError(text)), None, (), "ObjectLostError")  # noqa: FBT003

@@ -24,6 +24,7 @@ class StoredValue(NamedTuple):
     head: bytes | None  # the pickle; None when it is the first span of the block
     block: Block | None
     via: tuple[str, ...] = ()  # of a passed-on failure: the tasks that could not run because of it
+    kind: str = ""  # what it is, in words (serde.kinds); empty for code and arguments, which no ref names
 
     @property
     def nbytes(self) -> int:
@@ -37,13 +38,13 @@ class StoredValue(NamedTuple):
 
     def to_wire(self) -> Wire:
         """As plain tuples, for marshal."""
-        return self.failed, self.head, None if self.block is None else tuple(self.block), self.via
+        return self.failed, self.head, None if self.block is None else tuple(self.block), self.via, self.kind
 
     @staticmethod
     def from_wire(wire: Wire) -> StoredValue:
         """Back from plain tuples."""
-        failed, head, block, via = wire
-        return StoredValue(failed, head, None if block is None else Block(*block), via)
+        failed, head, block, via, kind = wire
+        return StoredValue(failed, head, None if block is None else Block(*block), via, kind)
 
 
 def room_for(packed: Packed, allowance: Allowance) -> Room | None:
@@ -57,18 +58,19 @@ def room_for(packed: Packed, allowance: Allowance) -> Room | None:
     return allowance.claim(layout(_blocks_of(packed)).length)
 
 
-def store(packed: Packed, arena: Callable[[], Arena], room: Room | None) -> StoredValue:
+def store(packed: Packed, arena: Callable[[], Arena], room: Room | None, kind: str = "") -> StoredValue:
     """Put a packed value where it belongs: in the message or in this process's arena.
 
-    `room` is what `room_for` gave.
+    `room` is what `room_for` gave; `kind` says what the value is.
     """
     buffers = _blocks_of(packed)
     if not buffers:
-        return StoredValue(False, packed.head, None)  # noqa: FBT003 - a named field
+        return StoredValue(False, packed.head, None, (), kind)  # noqa: FBT003 - a named field
     assert room is not None  # noqa: S101 - the same value
     block = arena().write(buffers)
     room.spend(block.length)
-    return StoredValue(False, None if buffers[0] is packed.head else packed.head, block)  # noqa: FBT003
+    head = None if buffers[0] is packed.head else packed.head
+    return StoredValue(False, head, block, (), kind)  # noqa: FBT003
 
 
 def _blocks_of(packed: Packed) -> Sequence[memoryview | bytes]:

@@ -14,6 +14,7 @@ from jray.runtime.backend import Call, Readiness, ResourceView, Where
 from jray.runtime.ids import UNIT, ObjectId, id_source, returned_object
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.serde.code import pack_code
+from jray.runtime.serde.kinds import kind_of
 from jray.runtime.serde.values import Packed, pack
 from jray.runtime.store.objects import Reader, StoredValue, room_for, store
 from jray.runtime.worker.context import Context
@@ -95,13 +96,13 @@ class WorkerClient:
         parked.append(object_id)
         return object_id, (object_id,)
 
-    def store(self, packed: Packed) -> StoredValue:
-        """Put a packed value where it belongs; waits while the store is full.
+    def store(self, packed: Packed, kind: str = "") -> StoredValue:
+        """Put a packed value where it belongs; waits while the store is full. `kind` says what the value is.
 
         Raises:
             ObjectStoreFullError: there is no room, and there will be none.
         """
-        return store(packed, lambda: self._link.arena, room_for(packed, self._link.allowance))
+        return store(packed, lambda: self._link.arena, room_for(packed, self._link.allowance), kind)
 
     def _own_ref(self, object_id: ObjectId) -> ObjectRef[Any]:
         self._link.held.adopt(object_id)
@@ -111,7 +112,7 @@ class WorkerClient:
         """As in Backend."""
         self._link.check_is_ours()
         packed = pack(value, "The value given to put")
-        stored = self.store(packed)
+        stored = self.store(packed, kind_of(value))
         object_id = ObjectId(self._next_id())
         self._link.post(wire.Put(object_id, stored.to_wire(), packed.refs, self._context.task))
         ref = self._own_ref(object_id)

@@ -12,6 +12,7 @@ from jray.runtime import wire
 from jray.runtime.ids import ObjectId
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.serde.errors import pack_error, pack_own_error
+from jray.runtime.serde.kinds import kind_of
 from jray.runtime.serde.results import NamedResults, Raised
 from jray.runtime.serde.values import pack, unpack
 from jray.runtime.store.objects import Reader, StoredValue, room_for, store
@@ -86,7 +87,7 @@ class Executor:
         return function(*args, **kwargs)
 
     def _function(self, run: wire.Run) -> Callable[..., Any]:
-        _, head, block, _ = run.code
+        _, head, block, *_ = run.code
         if block is None:
             return self._functions.get(head)
         function: Callable[..., Any] = self._reader.read(ObjectId(run.code_id), StoredValue.from_wire(run.code))
@@ -114,25 +115,26 @@ class Executor:
             return self._stored_error(result.error), ()
         try:
             packed = pack(result, what)
-            return store(packed, lambda: self._link.arena, room_for(packed, self._link.allowance)), packed.refs
+            room = room_for(packed, self._link.allowance)
+            return store(packed, lambda: self._link.arena, room, kind_of(result)), packed.refs
         except Exception as error:  # noqa: BLE001 - not picklable, or no memory: it is the result
             return self._stored_error(error), ()
 
     def _stored_error(self, error: BaseException) -> StoredValue:
-        name = self._context.name
+        name, kind = self._context.name, type(error).__name__
         if isinstance(error, SystemExit):
             text = f"Task {name} called sys.exit({error.code!r}). A task can't end its worker. Return or raise instead."
-            packed = pack_own_error(WorkerCrashedError(text))
+            packed, kind = pack_own_error(WorkerCrashedError(text)), WorkerCrashedError.__name__
         elif isinstance(error, KeyboardInterrupt):
             text = (
                 f"Task {name} was cancelled. It was ended by KeyboardInterrupt in its worker. Run it again if you like."
             )
-            packed = pack_own_error(TaskCancelledError(text))
+            packed, kind = pack_own_error(TaskCancelledError(text)), TaskCancelledError.__name__
         elif isinstance(error, JrayError) and not isinstance(error, TaskError) and error.__traceback__ is None:
             packed = pack_own_error(error)
         else:
             packed = pack_error(error, task=name, worker=self._worker)
-        return StoredValue(True, packed, None)  # noqa: FBT003 - a named field
+        return StoredValue(True, packed, None, (), kind)  # noqa: FBT003 - a named field
 
 
 def _value_of(argument: Any, values: dict[ObjectId, Any]) -> Any:

@@ -1,0 +1,30 @@
+"""What a value is, in a few words for people: "DataFrame 1000 × 3", "list of 5". Asks no user code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SIZED = frozenset({list, tuple, dict, set, frozenset, str, bytes, bytearray})
+_SHAPED = frozenset({"numpy", "pandas", "polars", "pyarrow", "scipy", "torch", "xarray"})  # their `shape` is cheap
+_MOST = 60  # characters
+
+
+def kind_of(value: Any) -> str:
+    """The name of its type, with what can be said cheaply of its size: shape, number of elements."""
+    kind = type(value)
+    name = kind.__name__
+    if kind in _SIZED:
+        return f"{name} of {len(value)}"
+    if kind.__module__.partition(".")[0] in _SHAPED:
+        return _with_shape(name, value)
+    return name[:_MOST]
+
+
+def _with_shape(name: str, value: Any) -> str:
+    try:
+        shape = tuple(value.shape)
+        element = f" of {value.dtype}" if shape and name in {"ndarray", "Tensor"} else ""
+        size = " × ".join(str(length) for length in shape)
+    except Exception:  # noqa: BLE001 - whatever a library does: it is only a word for people
+        return name[:_MOST]
+    return f"{name} {size}{element}"[:_MOST].strip()
