@@ -47,6 +47,7 @@ def spec(
     depth: int = 0,
     parent: TaskId = NO_TASK,
     owner: WorkerId = KERNEL,
+    origin: int = 0,
 ) -> m.TaskSpec:
     """A task of one CPU without arguments, submitted by the user's own code."""
     return m.TaskSpec(
@@ -61,6 +62,7 @@ def spec(
         depth=depth,
         parent=parent,
         owner=owner,
+        origin=origin,
     )
 
 

@@ -42,6 +42,7 @@ class TaskSpec:
     depth: int  # 0 for the user's own tasks, parent's depth + 1 for nested ones
     parent: TaskId  # NO_TASK for the user's own
     owner: WorkerId  # the process that submitted it and holds its refs
+    origin: int = 0  # where all this started (the cell); the kernel's rooms know what the number means
 
 
 # ---- events -----------------------------------------------------------------------------------------------------

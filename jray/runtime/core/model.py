@@ -82,12 +82,13 @@ class TaskRecord:
     """One requested execution."""
 
     spec: TaskSpec
-    tally: list[int]  # the counters of its function, by state: shared by all tasks of that name
+    tally: list[int]  # counters by state: shared by all tasks of that name and origin
     retries_left: int
     state: TaskState = TaskState.WAITING
     attempt: int = 0  # grows with each lease; the fence against stale reports
     missing: int = 0  # arguments that are not there yet
     order: int = 0  # when it was queued, for fairness between shapes
+    since: float = 0.0  # when it came into this state
 
 
 @dataclass(slots=True, eq=False)

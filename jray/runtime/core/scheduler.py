@@ -30,8 +30,8 @@ from jray.runtime.core.references import References
 from jray.runtime.core.store_words import why_no_room
 from jray.runtime.ids import KERNEL, ObjectId, Shape, TaskId, returned_object
 
-_MOST_NAMES = 1000  # that tasks are counted by
-OTHER_NAMES = "(other names)"
+_MOST_TALLIES = 1000
+_OTHERS = ("(other names)", 0)  # what finished tasks are counted by when there are too many names
 _IS_IN_LINE = tuple(state in {TaskState.RUNNING, TaskState.BLOCKED, TaskState.RESUMING} for state in TaskState)
 
 
@@ -46,7 +46,8 @@ class Scheduler:
         `next_worker` numbers workers. Ids are made of these numbers: no two runtimes of a process may draw the same.
         """
         self.tasks: dict[TaskId, TaskRecord] = {}  # all that are not final
-        self.tallies: dict[str, list[int]] = {}  # function name -> number of its tasks in each state, final ones too
+        # (name, origin) -> number of these tasks in each state, final ones too
+        self.tallies: dict[tuple[str, int], list[int]] = {}
         self.references = References()
         self.history = History()
         self.memory = Memory(limits or StoreLimits())
@@ -118,12 +119,13 @@ class Scheduler:
         spec = event.spec
         if spec.task in self.tasks:
             return  # said twice
-        tally = self.tallies.get(spec.name)
+        key = spec.name, spec.origin
+        tally = self.tallies.get(key)
         if tally is None:
-            if len(self.tallies) >= _MOST_NAMES:
+            if len(self.tallies) >= _MOST_TALLIES:
                 self._fold_tallies()
-            tally = self.tallies[spec.name] = [0] * len(TaskState)
-        task = self.tasks[spec.task] = TaskRecord(spec, tally, spec.max_retries)
+            tally = self.tallies[key] = [0] * len(TaskState)
+        task = self.tasks[spec.task] = TaskRecord(spec, tally, spec.max_retries, since=event.at)
         tally[TaskState.WAITING] += 1
         for index in range(spec.num_returns):
             self.references.expect(returned_object(spec.task, index))
@@ -139,13 +141,13 @@ class Scheduler:
     def _fold_tallies(self) -> None:
         """Who names each task differently must not fill the memory: old names whose tasks are done become one."""
         for _ in range(2):  # one name comes, two may go
-            name = next(iter(self.tallies))
-            tally = self.tallies.pop(name)
-            if name != OTHER_NAMES and sum(tally) == tally[TaskState.FINISHED] + tally[TaskState.FAILED]:
-                others = self.tallies.setdefault(OTHER_NAMES, [0] * len(TaskState))
+            key = next(iter(self.tallies))
+            tally = self.tallies.pop(key)
+            if key != _OTHERS and sum(tally) == tally[TaskState.FINISHED] + tally[TaskState.FAILED]:
+                others = self.tallies.setdefault(_OTHERS, [0] * len(TaskState))
                 others[:] = [was + more for was, more in zip(others, tally, strict=True)]
             else:
-                self.tallies[name] = tally  # looked at again when its turn comes
+                self.tallies[key] = tally  # looked at again when its turn comes
 
     def _missing_or_bad(self, task: TaskRecord) -> ObjectId | None:
         """Count the arguments that are not there yet, and wait for them; or name one that never will be."""
@@ -303,7 +305,7 @@ class Scheduler:
                 self.memory.end_reading(task.spec.needs)
         task.tally[was] -= 1
         task.tally[to] += 1
-        task.state = to
+        task.state, task.since = to, self.now
         self.history.note((self.now, task.spec.task, was, to))
 
     def _queue(self, task: TaskRecord, *, in_front: bool = False) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import add
 
 from jray.runtime.core.model import TaskRecord, TaskState
 from jray.runtime.core.resources import GPU, Resources, in_words
@@ -35,24 +37,32 @@ class SchedulerView:
 def view_of(scheduler: Scheduler) -> SchedulerView:
     """What is going on, at this moment."""
     placement = scheduler.placement
-    prefetched: dict[str, int] = {}
-    for worker in placement.workers.values():
-        line = list(worker.lease.line) if worker.lease is not None else []
-        for task_id in line[1:]:
-            name = scheduler.tasks[task_id].spec.name
-            prefetched[name] = prefetched.get(name, 0) + 1
     return SchedulerView(
         total=_amounts(placement.resources.total),
         available=_amounts(placement.resources.available),
-        functions=tuple(
-            FunctionView(name=name, counts=_counts(tally, prefetched.get(name, 0)))
-            for name, tally in scheduler.tallies.items()
-        ),
+        functions=function_views(scheduler),
         workers=len(placement.workers),
         busy_workers=sum(worker.lease is not None for worker in placement.workers.values()),
         objects=len(scheduler.references.objects),
         pending_objects=scheduler.references.pending,
     )
+
+
+def function_views(scheduler: Scheduler, origin: int | None = None) -> tuple[FunctionView, ...]:
+    """Tasks by name; only those that started in `origin`, if one is given. At most a thousand."""
+    tallies: dict[str, list[int]] = {}
+    for (name, where), tally in scheduler.tallies.items():
+        if origin is not None and where != origin:
+            continue
+        sum_so_far = tallies.get(name)
+        tallies[name] = tally if sum_so_far is None else list(map(add, sum_so_far, tally))
+    prefetched: Counter[str] = Counter()
+    for worker in scheduler.placement.workers.values():
+        line = list(worker.lease.line) if worker.lease is not None else []
+        for task_id in line[1:]:
+            spec = scheduler.tasks[task_id].spec
+            prefetched[spec.name] += origin is None or spec.origin == origin
+    return tuple(FunctionView(name=name, counts=_counts(tally, prefetched[name])) for name, tally in tallies.items())
 
 
 def amounts_of(scheduler: Scheduler) -> tuple[Mapping[str, float], Mapping[str, float]]:

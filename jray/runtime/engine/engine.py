@@ -56,6 +56,7 @@ class Engine:
         self.books = Books()
         self.scheduler = Scheduler(total, _next_worker, limits)
         self.is_closed = False
+        self.turns = 0  # grows whenever something has happened: who shows something looks whether it has
         self._is_down = False  # closed, and all of it is gone
         self.error: JrayError | None = None  # what broke it, if anything did
         self._lock = threading.RLock()  # only to notice a finalizer that comes back: see refuse_finalizers
@@ -238,6 +239,7 @@ class Engine:
         self.inbox.take_all(events, self._keeper.take_in)
         if not events:
             return
+        self.turns += 1
         try:
             self._performer.perform(self.scheduler.handle(events))
         except Exception as error:  # noqa: BLE001 - a bug of ours; everybody who waits must hear of it

@@ -116,6 +116,7 @@ class Interpreter:
             sent.depth,
             sent.parent,
             handle.worker,
+            sent.origin,
         )
         heard.events.append(m.TaskSubmitted(at, spec))
 

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from jray.runtime.backend import ResourceView
+from jray.runtime.core.glances import (
+    Glance,
+    ObjectGlance,
+    TaskGlance,
+    glance,
+    object_glance,
+    pending_of,
+    task_glance,
+)
 from jray.runtime.core.object_views import ObjectView, StoreView, object_views, store_view
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.core.views import SchedulerView, amounts_of, explain, view_of
 from jray.runtime.engine.books import Books, Maker
-from jray.runtime.ids import ObjectId, WorkerId, task_of
+from jray.runtime.ids import ObjectId, TaskId, WorkerId, task_of
 from jray.runtime.interrupts import shielded
 from jray.runtime.pool.worker_pool import WorkerPool
 
@@ -22,6 +32,24 @@ class ObjectPicture(NamedTuple):
     view: ObjectView
     nbytes: int  # of the value: in memory, on disk, or in messages
     maker: Maker | None
+
+
+class SeenObject(NamedTuple):
+    """One object of a live view."""
+
+    glance: ObjectGlance
+    nbytes: int  # of the value; 0 when it is not there
+    kind: str  # what it is, in words
+    maker: Maker | None
+
+
+class Seen(NamedTuple):
+    """What a live view shows, at one moment."""
+
+    at: float  # time.monotonic()
+    glance: Glance
+    objects: tuple[SeenObject, ...]
+    task: TaskGlance | None
 
 
 class Pictures:
@@ -38,6 +66,39 @@ class Pictures:
         """A picture of the scheduler's books."""
         with self._locked():
             return view_of(self._scheduler)
+
+    @shielded
+    def look(
+        self,
+        *,
+        origin: int | None = None,
+        objects: Sequence[ObjectId] | None = None,
+        newest: int = 0,
+        task: TaskId | None = None,
+    ) -> Seen:
+        """The runtime for a live view, in microseconds; see `glances.glance`. `task` is looked at closely."""
+        with self._locked():
+            seen = glance(self._scheduler, origin=origin, objects=objects, newest=newest)
+            shown = tuple(self._seen(part) for part in seen.objects)
+            watched = task_glance(self._scheduler, task) if task is not None else None
+        return Seen(time.monotonic(), seen, shown, watched)
+
+    @shielded
+    def look_at(self, object_id: ObjectId) -> SeenObject:
+        """One object for a live view."""
+        with self._locked():
+            return self._seen(object_glance(self._scheduler, object_id))
+
+    def _seen(self, seen: ObjectGlance) -> SeenObject:
+        stored = self._books.values.get(seen.id)
+        nbytes, kind = (stored.nbytes, stored.kind) if stored is not None else (0, "")
+        return SeenObject(seen, nbytes, kind, self.maker_of(seen.id))
+
+    @shielded
+    def pending_of(self, objects: Iterable[ObjectId]) -> list[ObjectId]:
+        """Those that are still to come."""
+        with self._locked():
+            return pending_of(self._scheduler, objects)
 
     @shielded
     def resources(self) -> ResourceView:
