@@ -6,10 +6,10 @@ Imports nothing of jray above serde: workers load it, and it is a task like any 
 from __future__ import annotations
 
 import marshal
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from jray.kernel import rich
 from jray.runtime.serde.results import NamedResults, Raised
 
 
@@ -30,9 +30,12 @@ def run_cell(cell: CellCode, *values: Any, captured: Callable[[], object]) -> An
     """
     namespace = captured.__globals__
     namespace.update(zip(cell.inputs, values, strict=True))
+    rich.install()
+    rich.forget_figures()
     exec(marshal.loads(cell.body), namespace)  # noqa: S102 - the user's own code, in the user's own process
     if cell.shown is not None:
-        sys.displayhook(eval(marshal.loads(cell.shown), namespace))  # noqa: S307
+        rich.show(eval(marshal.loads(cell.shown), namespace))  # noqa: S307
+    rich.show_figures()
     if not cell.outputs:
         return None
     return NamedResults((*(_result(namespace, name) for name in cell.outputs), None), (*cell.outputs, "the end"))

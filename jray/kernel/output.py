@@ -14,6 +14,7 @@ from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
 
+from jray.runtime.displays import Display
 from jray.runtime.engine import OutputText
 
 logger = logging.getLogger("jray")
@@ -46,14 +47,22 @@ class NotebookSink:
         self._parent_of = parent_of
 
     def show(self, output: OutputText) -> None:
-        """Text of a task: as the cell's own."""
+        """What a task wrote or shows: as the cell's own."""
         with pinned(self._shell, self._parent_of(output.origin)):
-            if output.stream == "result":
-                self._shell.display_pub.publish({"text/plain": output.text})
+            if output.stream == "display":
+                self._display(Display.from_text(output.text))
+                return
+            if output.stream == "clear":
+                self._shell.display_pub.clear_output(wait=output.text == "wait")
                 return
             stream = sys.stderr if output.stream == "stderr" else sys.stdout
             stream.write(output.text)
             stream.flush()
+
+    def _display(self, shown: Display) -> None:
+        self._shell.display_pub.publish(
+            dict(shown.data), dict(shown.metadata), transient=dict(shown.transient), update=shown.is_update
+        )
 
     def warn(self, text: str) -> None:
         """What the user should know, in red under the running cell."""

@@ -267,12 +267,12 @@ class ReturnRoom:
 
 @message
 class Output:
-    """Text that a task wrote."""
+    """Text that a task wrote, or something that it shows."""
 
     task: TaskId
     name: str
     origin: int
-    stream: str  # "stdout", "stderr", or "result": the last expression of a cell
+    stream: str  # "stdout", "stderr", or a kind of displays.send
     text: str
 
 

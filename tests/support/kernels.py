@@ -28,6 +28,7 @@ class Cell:
     stdout: str = ""
     stderr: str = ""
     displays: list = field(default_factory=list)  # text/plain of display_data and execute_result
+    bundles: list = field(default_factory=list)  # all of their data, by mimetype
     error: str = ""  # "Name: value"
     label: str = ""  # "In[5]"
 
@@ -177,6 +178,7 @@ class Kernel:
                 cell.stderr += content["text"]
             case "display_data" | "execute_result":
                 cell.displays.append(content["data"]["text/plain"])
+                cell.bundles.append(content["data"])
             case "error":
                 cell.error = f"{content['ename']}: {content['evalue']}"
 

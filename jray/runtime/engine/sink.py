@@ -6,18 +6,20 @@ import logging
 import sys
 from typing import NamedTuple, Protocol
 
+from jray.runtime.displays import Display
+
 logger = logging.getLogger("jray")
 
 
 class OutputText(NamedTuple):
-    """Text that a task wrote."""
+    """Text that a task wrote, or something that it shows."""
 
     worker: str  # how messages call the worker: "w1 (pid 71)"
     pid: int
     task_id: int  # 0 when no task ran
     task: str  # its name; empty when no task ran
     origin: int  # the number that was current when the work was submitted
-    stream: str  # "stdout", "stderr" or "result"
+    stream: str  # "stdout", "stderr", or a kind of displays.send
     text: str
 
 
@@ -41,8 +43,12 @@ class ConsoleSink:
     def show(self, output: OutputText) -> None:
         """Write to the stream of the same name."""
         name = "stderr" if output.stream == "stderr" else "stdout"
-        ended = "\n" if output.stream == "result" else ""
-        lines = (output.text + ended).split("\n")
+        text = output.text
+        if output.stream == "display":
+            text = Display.from_text(text).plain + "\n"
+        elif output.stream == "clear":
+            return  # lines of a log stay
+        lines = text.split("\n")
         begun = self._begun.pop(name, None)
         prefix = f"({output.task or 'worker'} pid={output.pid}) "
         parts = [line if begun == output.task_id and index == 0 else prefix + line for index, line in enumerate(lines)]

@@ -1,4 +1,4 @@
-"""What a task prints, sent home in order with everything else the worker says.
+"""What a task prints and shows, sent home in order with everything else the worker says.
 
 Text that Python writes to sys.stdout and sys.stderr is sent as messages on the stream, so that it arrives before the
 result of the task that wrote it. What C code and child processes write to descriptors 1 and 2 goes through two pipes.
@@ -16,6 +16,7 @@ import termios
 from typing import TYPE_CHECKING
 
 from jray.runtime import wire
+from jray.runtime.displays import Display, send_with
 from jray.runtime.worker.context import Context
 from jray.runtime.worker.link import Link
 
@@ -49,7 +50,7 @@ class _Sender(io.RawIOBase):
 
 
 def send_text(link: Link, context: Context, stream: str, text: str) -> None:
-    """Send text as written by the running task to "stdout", "stderr", or "result"."""
+    """Send text as written by the running task to "stdout" or "stderr", or what `displays.send` says."""
     link.post(wire.Output(context.task, context.name, context.origin, stream, text))
     link.flush()
 
@@ -64,22 +65,15 @@ def redirect(link: Link, context: Context) -> None:
         setattr(sys, stream, text)
         setattr(sys, f"__{stream}__", text)
 
-    def show(value: object) -> None:
-        if value is not None:
-            sys.stdout.flush()  # a line that was begun stands before it
-            sys.stderr.flush()
-            send_text(link, context, "result", _in_words(value))
+    def show(kind: str, text: str) -> None:
+        sys.stdout.flush()  # a line that was begun stands before it
+        sys.stderr.flush()
+        if not link.is_inherited:  # a fork that a task made can print, and no more
+            send_text(link, context, kind, text)
+        elif kind == "display":
+            print(Display.from_text(text).plain)  # noqa: T201 - it is what the user's code asked for
 
-    sys.displayhook = show
-
-
-def _in_words(value: object) -> str:
-    """The text form of a last expression: containers over several lines, everything else as it says."""
-    if isinstance(value, (dict, list, tuple, set)):
-        import pprint
-
-        return pprint.pformat(value, width=100, sort_dicts=False)
-    return repr(value)
+    send_with(show)
 
 
 _libc = ctypes.CDLL(None)
