@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import add
 
 from jray.runtime.core.model import TaskRecord, TaskState
 from jray.runtime.core.resources import GPU, Resources, in_words
@@ -55,7 +54,7 @@ def function_views(scheduler: Scheduler, origin: int | None = None) -> tuple[Fun
         if origin is not None and where != origin:
             continue
         sum_so_far = tallies.get(name)
-        tallies[name] = tally if sum_so_far is None else list(map(add, sum_so_far, tally))
+        tallies[name] = tally if sum_so_far is None else [a + b for a, b in zip(sum_so_far, tally, strict=True)]
     prefetched: Counter[str] = Counter()
     for worker in scheduler.placement.workers.values():
         line = list(worker.lease.line) if worker.lease is not None else []
