@@ -1,9 +1,11 @@
-"""`%jray status`, `%jray memory`, `%jray init`, `%jray stop`: look at the runtime, start it, end it."""
+"""`%jray …`: look at the runtime, start it, end it. A new command is a row of the table, and a method."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
@@ -17,7 +19,42 @@ from jray.magics.line import parse, parse_resources, split_line
 from jray.magics.memory import describe
 from jray.magics.status import NotRunning, Status
 
-_COMMANDS = ("status", "memory", "init", "stop")
+
+class Command(NamedTuple):
+    """One of the things that `%jray` can do: the method `_NAME` does it, with what stands behind the name."""
+
+    name: str
+    usage: str  # what may stand behind the name; Tab offers the options that are in it
+    sentence: str  # for the help
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Those that it takes."""
+        return tuple(re.findall(r"--[\w-]+", self.usage))
+
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command("status", "", "CPUs, store, workers, tasks by function and state."),
+        Command("memory", "[NAME] [--all]", "Every object, or those that NAME holds: size, place, holder, maker."),
+        Command(
+            "init",
+            "[--num-cpus N] [--num-gpus N] [--resources NAME=N,...]",
+            "Start with these; the first use starts it with all CPUs and GPUs.",
+        ),
+        Command("stop", "", "End all tasks and workers; values that you have stay valid."),
+    )
+}
+
+
+def _tells_commands(magic: Callable[..., Any]) -> Callable[..., Any]:
+    """Put the table of commands into the help of the magic."""
+    lines = []
+    for command in COMMANDS.values():
+        lines += [f"    %jray {command.name} {command.usage}".rstrip(), f"        {command.sentence}"]
+    magic.__doc__ = f"{magic.__doc__}".replace("{commands}", "\n    ".join(lines).strip())
+    return magic
 
 
 @magics_class
@@ -31,34 +68,30 @@ class ControlMagics(Magics):
 
     @no_var_expand
     @line_magic
+    @_tells_commands
     def jray(self, line: str) -> Any:
         """Look at the runtime, start it, end it.
 
         ::
 
-            %jray status                           CPUs, store, workers, tasks by function and state
-            %jray memory                           every object: size, place, who holds it, what made it
-            %jray memory x --all                   those that x holds; all of them, not just the largest
-            %jray init --num-cpus 4                start with so many CPUs (else: at first use, with all of them)
-            %jray init --num-gpus 1                start with so many GPUs (else: with all that there are)
-            %jray init --resources disk=1,link=2   start with custom resources
-            %jray stop                             end all tasks and workers; values you have stay valid
+            {commands}
+
+        For example::
+
+            %jray init --num-cpus 4 --resources disk=1,link=2
+            %jray memory x
 
         `%%remote?` tells how to start work.
         """
-        command, _, rest = line.strip().partition(" ")
-        if not command:
-            print(
-                "%jray status | %jray memory [NAME] [--all] | "
-                "%jray init [--num-cpus N] [--num-gpus N] [--resources NAME=N,...] | %jray stop   "
-                "(%jray? tells more)"
-            )
+        name, _, rest = line.strip().partition(" ")
+        if not name:
+            print(" | ".join(f"%jray {command.name}" for command in COMMANDS.values()), "  (%jray? tells more)")
             return None
-        if command not in _COMMANDS:
-            close = get_close_matches(command, _COMMANDS, n=1)
-            advice = f"Did you mean %jray {close[0]}?" if close else f"Use one of: {', '.join(_COMMANDS)}."
-            raise UsageError(f"%jray {command} was refused. There is no such command. {advice}")
-        return getattr(self, f"_{command}")(rest)
+        if name not in COMMANDS:
+            close = get_close_matches(name, COMMANDS, n=1)
+            advice = f"Did you mean %jray {close[0]}?" if close else f"Use one of: {', '.join(COMMANDS)}."
+            raise UsageError(f"%jray {name} was refused. There is no such command. {advice}")
+        return getattr(self, f"_{name}")(rest)
 
     def _status(self, rest: str) -> Any:
         _refuse_rest("status", rest)
@@ -94,8 +127,7 @@ class ControlMagics(Magics):
         parser.add_argument("--num-cpus", type=float)
         parser.add_argument("--num-gpus", type=float)
         parser.add_argument("--resources", type=parse_resources)
-        options = ("--num-cpus", "--num-gpus", "--resources")
-        arguments = parse(parser, *split_line(rest, flags=()), magic="%jray", options=options)
+        arguments = parse(parser, *split_line(rest, flags=()), magic="%jray", options=COMMANDS["init"].options)
         if api.is_initialized():
             raise UsageError(
                 "%jray init was refused. jray is running already, and its resources are what it started with. "

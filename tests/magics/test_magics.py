@@ -10,6 +10,7 @@ import sys
 import pytest
 
 import jray
+from jray.magics.control import COMMANDS, ControlMagics
 from jray.magics.line import parse_resources
 from jray.magics.status import Status
 from jray.runtime.core.object_views import StoreView
@@ -147,6 +148,10 @@ def test_resources_are_written_as_pairs_or_as_json(text, amounts):
 # ---- help
 
 
+def test_each_command_of_the_table_has_its_method():
+    assert all(callable(getattr(ControlMagics, f"_{name}")) for name in COMMANDS)
+
+
 @pytest.mark.parametrize(
     ("magic", "words"),
     [
@@ -170,11 +175,9 @@ def test_resources_are_written_as_pairs_or_as_json(text, amounts):
         (
             "%jray",
             [
-                "%jray status",
-                "%jray init --num-cpus 4",
-                "%jray init --num-gpus 1",
-                "%jray init --resources disk=1,link=2",
-                "%jray stop",
+                *(f"%jray {command.name} {command.usage}".strip() for command in COMMANDS.values()),
+                *(command.sentence for command in COMMANDS.values()),
+                "%jray init --num-cpus 4 --resources disk=1,link=2",
             ],
         ),
     ],
