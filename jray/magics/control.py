@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -50,10 +51,10 @@ COMMANDS = {
 
 def _tells_commands(magic: Callable[..., Any]) -> Callable[..., Any]:
     """Put the table of commands into the help of the magic."""
-    lines = []
+    lines: list[str] = []
     for command in COMMANDS.values():
-        lines += [f"    %jray {command.name} {command.usage}".rstrip(), f"        {command.sentence}"]
-    magic.__doc__ = f"{magic.__doc__}".replace("{commands}", "\n    ".join(lines).strip())
+        lines += [f"%jray {command.name} {command.usage}".rstrip(), f"    {command.sentence}"]
+    magic.__doc__ = inspect.cleandoc(magic.__doc__ or "").replace("{commands}", "\n    ".join(lines))
     return magic
 
 
