@@ -11,6 +11,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 from jray.options import TaskOptions
 from jray.runtime.backend import Call, current
 from jray.runtime.core.resources import shape_of
+from jray.runtime.object_ref import ObjectRef
 from jray.runtime.serde.code import PackedForm
 
 _P = ParamSpec("_P")
@@ -121,7 +122,7 @@ def make_remote(function: Any, options: TaskOptions, *, is_callable_here: bool =
     if isinstance(function, type):
         msg = f"{name} was not made remote. It is a class, and actors are not there yet. Make its methods functions."
         raise TypeError(msg)
-    if not callable(function):
+    if not callable(function) or isinstance(function, ObjectRef):
         msg = f"{name} was not made remote. It is of type {type(function).__name__}. Decorate a function."
         raise TypeError(msg)
     if inspect.iscoroutinefunction(function):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from jray.exceptions import ObjectLostError
 from jray.runtime.ids import ObjectId, TaskId, task_of, to_hex
 from jray.runtime.interrupts import shielded
+from jray.runtime.ref_misuse import refuses_use_as_value
 
 if TYPE_CHECKING:  # asyncio alone takes 40 ms to import; who awaits has it
     import asyncio
@@ -81,11 +82,13 @@ class Uncounted:
         return self.owner.future(ref)
 
 
+@refuses_use_as_value
 class ObjectRef(Generic[_T]):
     """A reference to a result that may not be there yet. `jray.get(ref)` gives the value.
 
     It can be given to other tasks as an argument (they receive the value), put into other objects, compared, hashed
-    and awaited. As long as any ref to it exists, the object is kept.
+    and awaited. As long as any ref to it exists, the object is kept. Used as if it were the value (`ref + 1`,
+    `len(ref)`, `ref.shape`), it raises TypeError or AttributeError, and says how to get the value.
     """
 
     __slots__ = ("__weakref__", "_id", "_owner")

@@ -99,7 +99,8 @@ class Executor:
             return [result]
         if run.num_returns == 0:
             return []
-        results = list(result) if isinstance(result, Iterable) else None
+        is_many = isinstance(result, Iterable) and not isinstance(result, ObjectRef)
+        results = list(result) if is_many else None
         if results is None or len(results) != run.num_returns:
             got = f"{len(results)} values" if results is not None else f"one {type(result).__name__}"
             msg = (

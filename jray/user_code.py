@@ -1,0 +1,55 @@
+"""Whose code a frame runs: jray's own, a library's, or the user's.
+
+The user's is what is neither jray nor installed: a cell, `__main__`, and files outside the standard library and
+site-packages.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from enum import Enum
+from pathlib import Path
+from types import FrameType
+
+_JRAY = f"{Path(__file__).parent}{os.sep}"
+_STANDARD_LIBRARY = f"{Path(os.__file__).parent}{os.sep}"
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
+class Whose(Enum):
+    """Who wrote a piece of code."""
+
+    JRAY = "jray"
+    LIBRARY = "library"
+    USER = "user"
+
+
+def whose(frame: FrameType) -> Whose:
+    """Who wrote what runs in this frame."""
+    file = frame.f_code.co_filename
+    if file.startswith("<"):  # made from text: a cell of a terminal, what a library has generated, what came by pickle
+        file = frame.f_globals.get("__file__") or ""
+        if not file:
+            return Whose.USER if frame.f_globals.get("__name__") == "__main__" else Whose.LIBRARY
+    if file.startswith(_JRAY):
+        return Whose.JRAY
+    is_installed = file.startswith(_STANDARD_LIBRARY) or any(part in file for part in _INSTALLED)
+    return Whose.LIBRARY if is_installed else Whose.USER
+
+
+def nearest_user_frame(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame with the user's code, from this one outwards."""
+    while frame is not None and whose(frame) is not Whose.USER:
+        frame = frame.f_back
+    return frame
+
+
+def names_of(value: object, frame: FrameType) -> Iterator[str]:
+    """What a value is called in a frame: variables, then places in lists (`refs[0]`)."""
+    for namespace in (frame.f_locals, frame.f_globals):
+        found = [(name, held) for name, held in list(namespace.items()) if not name.startswith("_")]
+        yield from (name for name, held in found if held is value)
+        for name, held in found:
+            if type(held) in {list, tuple} and name not in {"In", "Out"}:
+                yield from (f"{name}[{index}]" for index, part in enumerate(held) if part is value)
