@@ -6,10 +6,11 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from jray import api
 from jray.kernel.session import Session
+from jray.kernel.tracebacks import Tracebacks
 from jray.magics.control import ControlMagics
 from jray.magics.remote import RemoteMagics
 
-_sessions: dict[int, Session] = {}  # by id of the shell
+_sessions: dict[int, tuple[Session, Tracebacks]] = {}  # by id of the shell
 _MAGICS = {"line": ("remote", "jray"), "cell": ("remote",)}
 
 
@@ -18,16 +19,17 @@ def load(shell: InteractiveShell) -> None:
     if id(shell) in _sessions:
         return
     session = Session(shell)
-    _sessions[id(shell)] = session
+    _sessions[id(shell)] = session, Tracebacks(shell)
     shell.register_magics(RemoteMagics(shell, session), ControlMagics(shell, session))
 
 
 def unload(shell: InteractiveShell) -> None:
     """Take jray out of a shell: no magic, hook, thread or process stays."""
-    session = _sessions.pop(id(shell), None)
-    if session is None:
+    if id(shell) not in _sessions:
         return
+    session, tracebacks = _sessions.pop(id(shell))
     api.shutdown()
+    tracebacks.close()
     session.close()
     manager = shell.magics_manager
     for kind, names in _MAGICS.items():

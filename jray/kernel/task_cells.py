@@ -81,6 +81,7 @@ class RemoteCells:
         """
         source = self._shell.transform_cell(expression).strip()
         file = self._shell.compile.cache(source, self._session.prompt_number, raw_code=expression)
+        compile(source, file, "exec", ast.PyCF_ONLY_AST)  # a SyntaxError that names the cell
         try:
             read = read_expression(source, typed=expression)
         except CellMistake as mistake:

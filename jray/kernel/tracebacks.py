@@ -1,0 +1,145 @@
+"""The traceback of a mistake ends in the user's own code: what went on inside jray is not his business.
+
+Frames of jray are left out, and those of libraries that jray called, up to the next frame of the user's: a cell of
+definitions, or the `__reduce__` of a class, that jray runs here. What may be a bug of jray's is shown whole, and so is
+everything after `%xmode Verbose`.
+
+IPython's hook for handlers (`set_custom_exc`) is left to the user: it is not asked under `%%time` or `%run`, and it
+would have to tell all kinds of syntax errors apart again. Every way of showing an error goes through `showtraceback`.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+from collections.abc import Iterator, Sequence
+from types import FunctionType, TracebackType
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+
+from jray.exceptions import InternalError
+from jray.remote_function import RemoteFunction
+from jray.runtime import ref_misuse
+from jray.user_code import Whose, whose
+
+_RAISE = dis.opmap["RAISE_VARARGS"]
+_USERS_CALL = RemoteFunction.__call__.__code__  # calls the user's function: one argument too many is the user's mistake
+_NOT_A_BUG = (KeyboardInterrupt, SyntaxError, MemoryError)  # can come out of any line
+
+
+class Tracebacks:
+    """Makes one shell show tracebacks so. Made by `%load_ext jray`, closed by `%unload_ext jray`."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        """Stand before the shell's own way of showing an error."""
+        self._shell = shell
+        self._before = shell.__dict__.get("showtraceback")  # somebody else may stand there already
+        self._show_as_before = shell.showtraceback
+        self._is_open = True
+        self._installed = self._show
+        shell.__dict__["showtraceback"] = self._installed
+
+    def _show(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
+        error = sys.exc_info()[1] if exc_tuple is None else exc_tuple[1]
+        if self._is_open and isinstance(error, BaseException) and not isinstance(error, UsageError):
+            hint(error)
+            if self._shell.InteractiveTB.mode != "Verbose" and not may_be_a_bug(error):
+                trim(error)
+                exc_tuple = type(error), error, error.__traceback__
+        self._show_as_before(exc_tuple, *args, **kwargs)
+
+    def close(self) -> None:
+        """Stand aside. Who has come between since still calls us: then nothing is left out."""
+        self._is_open = False
+        if self._shell.__dict__.get("showtraceback") is self._installed:
+            del self._shell.__dict__["showtraceback"]
+            if self._before is not None:
+                self._shell.__dict__["showtraceback"] = self._before
+
+
+def hint(error: BaseException) -> None:
+    """Python's own words do not know what is missing when a function is used as a remote one."""
+    if isinstance(error, AttributeError) and error.name == "remote" and type(error.obj) is FunctionType:
+        name = error.obj.__name__
+        note = f"{name} is an ordinary function. Write @jray.remote above it, or put it into a %%remote cell."
+        if note not in getattr(error, "__notes__", ()):
+            error.add_note(note)
+
+
+def trim(error: BaseException) -> None:
+    """Leave jray's frames out of the traceback of an error, and of those that it came from."""
+    if isinstance(error, SyntaxError) and _is_of_jray(error):
+        error.__traceback__ = None  # of a cell that jray reads: shown as that of any other cell, which has no frames
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        current.__traceback__ = without_jray(current.__traceback__)
+        origin = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
+        if origin is not None and origin.__traceback__ is not None and without_jray(origin.__traceback__) is None:
+            current.__cause__ = origin = None  # it happened and was caught inside jray, whose error tells what matters
+        current = origin
+
+
+def without_jray(traceback: TracebackType | None) -> TracebackType | None:
+    """The same traceback without jray's frames and those of libraries below them; None: nothing is left."""
+    entries = list(_entries(traceback))
+    kept = [entry for run in _runs(entries) for entry in _kept(run)]
+    if len(kept) == len(entries):
+        return traceback
+    made = None
+    for entry in reversed(kept):
+        made = TracebackType(made, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return made
+
+
+def may_be_a_bug(error: BaseException) -> bool:
+    """Whether jray may have raised this without meaning to: not by a `raise` statement in its own code."""
+    if isinstance(error, InternalError):
+        return True
+    if not _is_of_jray(error) or isinstance(error, _NOT_A_BUG):
+        return False
+    *_, last = _entries(error.__traceback__)
+    code = last.tb_frame.f_code
+    is_meant = code.co_code[last.tb_lasti] == _RAISE or code is _USERS_CALL
+    return isinstance(error, AssertionError) or not is_meant
+
+
+def _is_of_jray(error: BaseException) -> bool:
+    """Whether it was raised in jray's own code."""
+    entries = list(_entries(error.__traceback__))
+    return bool(entries) and whose(entries[-1].tb_frame) is Whose.JRAY
+
+
+def _entries(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
+
+
+def _runs(entries: Sequence[TracebackType]) -> Iterator[list[TracebackType]]:
+    """The entries, parted behind each one of the user's."""
+    run: list[TracebackType] = []
+    for entry in entries:
+        run.append(entry)
+        if whose(entry.tb_frame) is Whose.USER:
+            yield run
+            run = []
+    yield run
+
+
+def _kept(run: Sequence[TracebackType]) -> list[TracebackType]:
+    """Of a run through libraries and jray: what led into jray, and the user's code that it led to, if any."""
+    owners = [whose(entry.tb_frame) for entry in run]
+    if Whose.JRAY not in owners:
+        return list(run)
+    before = [entry for entry in run[: owners.index(Whose.JRAY)] if not _is_ipython(entry)]
+    if run[-1].tb_frame.f_code.co_filename == ref_misuse.__file__:
+        before = []  # a library that was given a reference: which of its lines looked into it helps nobody
+    return before + [entry for entry, owner in zip(run, owners, strict=True) if owner is Whose.USER]
+
+
+def _is_ipython(entry: TracebackType) -> bool:
+    return str(entry.tb_frame.f_globals.get("__name__")).partition(".")[0] == "IPython"
