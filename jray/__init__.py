@@ -68,8 +68,12 @@ _HOMES = {"ObjectRef": "jray.runtime.object_ref", "ObjectID": "jray.runtime.obje
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         msg = f"module 'jray' has no attribute {name!r}"
+        from jray.other_names import OF_JRAY
+
         if name in _RAY_ONLY:
             msg += ". It is a name of Ray's that jray does not have yet. docs/ray.md lists what there is."
+        elif name in OF_JRAY:
+            msg += f". {OF_JRAY[name]}"
         raise AttributeError(msg)
     from importlib import import_module
 

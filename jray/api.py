@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, cast, overload
 
 from jray.exceptions import JrayError
 from jray.options import TaskOptions
+from jray.other_names import OF_INIT
 from jray.remote_function import RemoteFunction, make_remote
 from jray.runtime import backend
 from jray.runtime.object_ref import ObjectRef
@@ -22,6 +23,7 @@ from jray.runtime.pool.zygote import Zygote
 from jray.runtime.system import usable_cpus, usable_gpus, visible_gpus
 from jray.runtime_context import get_gpu_ids, get_runtime_context  # noqa: F401 - jray.__init__ finds them here
 from jray.store_options import StoreOptions
+from jray.wrong_refs import no_ref, no_refs
 
 if TYPE_CHECKING:
     from jray.runtime.embedded import EmbeddedBackend
@@ -115,12 +117,12 @@ def init(
     if address not in {None, "local"}:
         msg = (
             f"jray.init({address!r}) was refused. jray's runtime is for one machine and can't join a cluster yet. "
-            "Leave the address out."
+            f"Leave the address out; jray.init(num_cpus=4) says how many tasks run at once."
         )
         raise ValueError(msg)
     for name in others:
         close = get_close_matches(name, _INIT_ARGUMENTS, n=1)
-        advice = f"Did you mean {close[0]}?" if close else "Leave it out."
+        advice = OF_INIT.get(name) or (f"Did you mean {close[0]}?" if close else "Leave it out.")
         has = ", ".join(_INIT_ARGUMENTS)
         msg = f"jray.init({name}=...) was refused. jray has no such argument; of Ray's it has {has}. {advice}"
         raise TypeError(msg)
@@ -211,11 +213,7 @@ def get(refs: Any, *, timeout: float | None = None, read_only: bool | None = Non
     """
     deadline = _deadline("get", timeout)
     if not isinstance(refs, (ObjectRef, list)):
-        msg = (
-            f"Invalid type of object refs: get was given a {type(refs).__name__}. It takes an ObjectRef or a list of "
-            "them. Call it with what .remote() or put returned."
-        )
-        raise ValueError(msg)  # noqa: TRY004 - as in Ray
+        raise ValueError(f"Invalid type of object refs: {no_refs('get', refs)}")  # noqa: TRY004 - as in Ray
     asked = [refs] if isinstance(refs, ObjectRef) else refs
     _check_refs("get", asked)
     try:
@@ -259,8 +257,7 @@ def wait(
         TypeError, ValueError: not a list of different references, or numbers out of range.
     """
     if not isinstance(refs, list):
-        msg = f"wait was given a {type(refs).__name__}. It takes a list of ObjectRefs. Write jray.wait([ref])."
-        raise TypeError(msg)
+        raise TypeError(no_refs("wait", refs))
     _check_refs("wait", refs)
     deadline = _deadline("wait", timeout)
     if not refs:
@@ -330,11 +327,7 @@ def _check_gpus(number: float) -> None:
 def _check_refs(who: str, refs: Sequence[Any]) -> None:
     for position, ref in enumerate(refs):
         if not isinstance(ref, ObjectRef):
-            msg = (
-                f"{who} was given a {type(ref).__name__} at position {position} of its list. "
-                f"Only ObjectRefs can be waited for. Leave out what is no reference."
-            )
-            raise TypeError(msg)
+            raise TypeError(no_ref(who, position, ref))
 
 
 def _deadline(who: str, timeout: object) -> float | None:

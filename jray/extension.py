@@ -11,7 +11,7 @@ from jray.magics.control import ControlMagics
 from jray.magics.remote import RemoteMagics
 
 _sessions: dict[int, tuple[Session, Tracebacks]] = {}  # by id of the shell
-_MAGICS = {"line": ("remote", "jray"), "cell": ("remote",)}
+_MAGICS = {"line": ("remote", "%remote", "jray"), "cell": ("remote",)}
 
 
 def load(shell: InteractiveShell) -> None:

@@ -9,6 +9,7 @@ from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
+from jray.other_names import OF_OPTIONS
 from jray.runtime.ids import MAX_RETURNS
 
 DEFAULT_RETRIES = 3
@@ -91,7 +92,7 @@ def _unknown(option: str) -> str:
             f"Leave it out; jray knows {', '.join(known)}."
         )
     close = get_close_matches(option, known, n=1)
-    advice = f"Did you mean {close[0]!r}?" if close else f"Use one of {', '.join(known)}."
+    advice = OF_OPTIONS.get(option) or (f"Did you mean {close[0]!r}?" if close else f"Use one of {', '.join(known)}.")
     return f"The option {option!r} was refused. jray has no option of this name. {advice}"
 
 

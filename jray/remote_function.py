@@ -6,9 +6,10 @@ import functools
 import inspect
 import zlib
 from collections.abc import Callable
-from typing import Any, Generic, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from jray.options import TaskOptions
+from jray.other_names import OF_FUNCTIONS
 from jray.runtime.backend import Call, current
 from jray.runtime.core.resources import shape_of
 from jray.runtime.object_ref import ObjectRef
@@ -52,7 +53,7 @@ class RemoteFunction(Generic[_P, _T]):
             return self._function(*args, **kwargs)
         msg = (
             f"Remote functions cannot be called directly. Instead of running '{self._name}()', "
-            f"try '{self._name}.remote()'."
+            f"try '{self._name}.remote()': it returns a reference, and jray.get gives its value."
         )
         raise TypeError(msg)
 
@@ -71,8 +72,7 @@ class RemoteFunction(Generic[_P, _T]):
         try:
             self._signature.check(args, kwargs)
         except TypeError as error:
-            msg = f"{self._name}.remote() {error}"
-            raise TypeError(msg) from None
+            raise TypeError(f"{self._name}.remote() {error}. {self._signature.describe()}") from None
         refs = current().submit(
             Call(self._function, args, kwargs, self._options, self._shape, self._name, self._key, self._form)
         )
@@ -94,6 +94,17 @@ class RemoteFunction(Generic[_P, _T]):
     def function(self) -> Callable[_P, _T]:
         """The function itself."""
         return self._function
+
+    if not TYPE_CHECKING:  # else type checkers would take any attribute for one
+
+        def __getattr__(self, name: str) -> Any:
+            """What other libraries call it: the error says what to write."""
+            way_out = OF_FUNCTIONS.get(name)
+            told = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if way_out is not None:
+                called = self.__dict__.get("_name", "f")
+                told = f"{called} is a remote function of jray, and has no {name}. {way_out.format(it=called)}"
+            raise AttributeError(told, name=name, obj=self)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """By the function and the options: a worker makes its own RemoteFunction."""
@@ -169,3 +180,9 @@ class _Signature:
         if self._signature is None or (not kwargs and self._least <= len(args) <= self._most):
             return
         self._signature.bind(*args, **kwargs)
+
+    def describe(self) -> str:
+        """How to call it."""
+        if self._signature is not None and next(iter(self._signature.parameters), "") == "self":
+            return "It was defined in a class, and tasks get no self. Write the function outside of it."
+        return f"Its parameters are {self._signature}; give them to remote."

@@ -55,16 +55,16 @@ def _result(namespace: dict[str, Any], name: str) -> Any:
 
 
 class NotRemote:
-    """Stands in for `.remote` of a function that a task cell defined, and says why there is none."""
+    """Stands in for `.remote` (`.options`, `.map`) of a function that a task cell defined: says why there is none."""
 
-    def __init__(self, name: str, reason: str) -> None:
+    def __init__(self, name: str, attribute: str, reason: str) -> None:
         """`reason` tells which line made the cell a task."""
-        self._name, self._reason = name, reason
+        self._name, self._attribute, self._reason = name, attribute, reason
 
     def __call__(self, *_args: object, **_kwargs: object) -> None:
         """Refuse."""
         raise AttributeError(
-            f"{self._name}.remote was refused: {self._name} is an ordinary function. The %%remote cell that defines it "
-            f"is no cell of definitions: {self._reason}. Move that line to another cell, or write @jray.remote above "
-            f"the function."
+            f"{self._name}.{self._attribute} was refused: {self._name} is an ordinary function. The %%remote cell that "
+            f"defines it is no cell of definitions: {self._reason}. Move that line to another cell, or write "
+            f"@jray.remote above the function."
         )

@@ -212,7 +212,8 @@ class RemoteCells:
             if isinstance(stmt, ast.FunctionDef):
                 function = self._shell.user_ns.get(stmt.name)
                 if isinstance(function, types.FunctionType):
-                    function.remote = NotRemote(stmt.name, cell.task_reason)  # type: ignore[attr-defined]
+                    for attribute in ("remote", "options", "map"):
+                        function.__dict__[attribute] = NotRemote(stmt.name, attribute, cell.task_reason)
 
     def _note_changes(self, cell: TaskCell, outputs: tuple[str, ...]) -> None:
         namespace = self._shell.user_ns

@@ -11,6 +11,7 @@ would have to tell all kinds of syntax errors apart again. Every way of showing 
 from __future__ import annotations
 
 import dis
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from types import FunctionType, TracebackType
@@ -19,7 +20,7 @@ from typing import Any
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
-from jray.exceptions import InternalError
+from jray.exceptions import InternalError, TaskError
 from jray.remote_function import RemoteFunction
 from jray.runtime import ref_misuse
 from jray.user_code import Whose, whose
@@ -60,12 +61,25 @@ class Tracebacks:
 
 
 def hint(error: BaseException) -> None:
-    """Python's own words do not know what is missing when a function is used as a remote one."""
-    if isinstance(error, AttributeError) and error.name == "remote" and type(error.obj) is FunctionType:
-        name = error.obj.__name__
-        note = f"{name} is an ordinary function. Write @jray.remote above it, or put it into a %%remote cell."
-        if note not in getattr(error, "__notes__", ()):
-            error.add_note(note)
+    """Say what to do where Python's own words can't know it."""
+    note = None
+    if isinstance(error, AttributeError) and error.name == "remote":
+        note = _why_not_remote(error.obj)
+    elif isinstance(error, TaskError) and isinstance(error.cause, NameError):
+        missing = re.match(r"name '(\w+)' is not defined", str(error.cause))  # its own attribute does not travel
+        note = (
+            missing and f"{missing[1]} was not defined when {error.task} was started. Define it, then start it again."
+        )
+    if note is not None and note not in getattr(error, "__notes__", ()):
+        error.add_note(note)
+
+
+def _why_not_remote(used: object) -> str | None:
+    if type(used) is FunctionType:
+        return f"{used.__name__} is an ordinary function. Write @jray.remote above it, or put it into a %%remote cell."
+    if isinstance(used, type):
+        return f"{used.__name__} is an ordinary class, and actors are not there yet. Make its methods remote functions."
+    return None
 
 
 def trim(error: BaseException) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import argument, magic_arguments
 
 from jray.kernel.session import Session
@@ -91,6 +91,13 @@ class RemoteMagics(Magics):
                 )
             )
         return None
+
+    @line_magic("%remote")  # type: ignore[arg-type] # what IPython makes of `%%remote` below the first line
+    def _not_first(self, _line: str) -> None:
+        raise UsageError(
+            "%%remote was refused. It must be the first line of its cell, above comments and everything else. "
+            "What stands above it has run here; move it to a cell of its own."
+        )
 
     def _parse(self, arguments: list[str], rest: str) -> Any:
         return parse(self.remote.parser, arguments, rest, magic="%%remote", options=_OPTIONS)

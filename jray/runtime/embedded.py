@@ -232,7 +232,7 @@ class EmbeddedBackend:
         if self._engine.is_closed:
             self._reader.read(missing[0], lost_object(missing[0]))  # raises
         why = self._engine.pictures.explain(missing[0]) or "the first of them has just come"
-        number = f"{len(missing)} of {len(objects)} objects" if len(objects) > 1 else "the object"
+        number = f"{len(missing)} of {len(objects)} objects are" if len(objects) > 1 else "the object is"
         msg = (
             f"get gave up after its time-out: {number} not there yet ({why}). The tasks go on. "
             "Call get again with more time or none, or look at %jray status."

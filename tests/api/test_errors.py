@@ -250,5 +250,8 @@ def test_arguments_that_do_not_fit_are_told_with_the_functions_name(runtime):
     def add(a, b):
         return a + b
 
-    with pytest.raises(TypeError, match=r"^add.remote\(\) missing a required argument: 'b'$"):
+    with pytest.raises(
+        TypeError,
+        match=r"^add.remote\(\) missing a required argument: 'b'. Its parameters are \(a, b\); give them to remote.$",
+    ):
         add.remote(1)

@@ -125,13 +125,14 @@ def test_a_definition_that_needs_a_name_of_the_task_is_refused_with_its_line(she
     assert complaint.startswith(f"UsageError: {says}, which only the task binds.")
 
 
-def test_a_function_of_a_task_cell_says_which_line_made_the_cell_a_task(shell):
+@pytest.mark.parametrize("use", ["remote(1)", "options(num_cpus=2)", "map([1])"])
+def test_a_function_of_a_task_cell_says_which_line_made_the_cell_a_task(shell, use):
     shell.run("%%remote\ndef f():\n    return 1\nx = f() + 1")
     assert (shell["f"](), shell.get("x")) == (1, 2)
     with pytest.raises(AttributeError) as error:
-        shell["f"].remote()
+        eval(f"f.{use}", {"f": shell["f"]})
     assert str(error.value) == (
-        "f.remote was refused: f is an ordinary function. The %%remote cell that defines it is no cell of definitions: "
+        f"f.{use.partition('(')[0]} was refused: f is an ordinary function. The %%remote cell that defines it is no cell of definitions: "
         "line 4 (`x = f() + 1`) is computed, so the cell runs as one task. Move that line to another cell, or write "
         "@jray.remote above the function."
     )

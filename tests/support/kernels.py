@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import queue
+import re
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ class Cell:
     displays: list = field(default_factory=list)  # text/plain of display_data and execute_result
     bundles: list = field(default_factory=list)  # all of their data, by mimetype
     error: str = ""  # "Name: value"
+    traceback: str = ""  # of the error, as shown but for colours
     label: str = ""  # "In[5]"
 
 
@@ -181,6 +183,7 @@ class Kernel:
                 cell.bundles.append(content["data"])
             case "error":
                 cell.error = f"{content['ename']}: {content['evalue']}"
+                cell.traceback = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(content["traceback"]))
 
 
 def wait_until_gone(processes, timeout_s: float = 20) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from types import BuiltinFunctionType, FunctionType, ModuleType
@@ -21,11 +22,21 @@ class NotPicklable(TypeError):
 
     def __str__(self) -> str:
         """Three sentences: what can't travel, why, what to do."""
-        named = f"{self.what} can't be pickled" + ("." if self.path == self.what else f": {self.path}.")
+        path = _as_called(self.what, self.path)
+        named = f"{self.what} can't be pickled" + ("." if path == self.what else f": {path}.")
         return (
             f"{named} It is of type {self.kind}, which can't be sent from process to process ({self.reason}). "
             "Make it in the task that needs it, or send what it is made from."
         )
+
+
+def _as_called(what: str, path: str) -> str:
+    """The arguments of a call travel as (args, kwargs); the user knows them by these names."""
+    place = path.removeprefix(what)
+    if not what.startswith("An argument of "):
+        return path
+    by_name = re.match(r"\[1\]\['(\w+)'\]", place)
+    return f"{by_name[1]}{place[by_name.end() :]}" if by_name else re.sub(r"^\[0\](?=\[)", "args", place) or path
 
 
 def explain_unpicklable(value: object, what: str, error: BaseException) -> NotPicklable:
