@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from jray.options import TaskOptions
@@ -79,6 +79,31 @@ class RemoteFunction(Generic[_P, _T]):
         if self._options.num_returns == 1:
             return refs[0]
         return refs or None
+
+    def map(self, *iterables: Iterable[Any]) -> list[Any]:
+        """Start one task for each item, like the builtin `map`: through the iterables in parallel, until one ends.
+
+        A large argument that all tasks share is stored once by `jray.put`: give `itertools.repeat(jray.put(table))`.
+        (`functools.partial` is for small ones: what it holds is packed again for each task.)
+
+        If this call is interrupted, or an item can't be sent, the references that were made by then are dropped: their
+        tasks run all the same, and nobody gets their results.
+
+        Returns:
+            At once, for each item in their order, what `.remote()` gives: a reference. (With num_returns > 1 a list of
+            references, with num_returns=0 None.)
+
+        Raises:
+            TypeError: nothing to go through, or the arguments do not fit the function, or something can't be pickled.
+        """
+        if not iterables:
+            msg = f"{self._name}.map() was refused. It was given nothing to go through. Write {self._name}.map(items)."
+            raise TypeError(msg)
+        started = [self.remote(*args) for args in zip(*iterables, strict=False)]
+        refs = [ref for made in started if made is not None for ref in (made if isinstance(made, list) else [made])]
+        if refs:
+            current().on_map(self._name, refs)
+        return started
 
     def options(self, **changes: Any) -> RemoteFunction[_P, _T]:
         """The same function with some options changed; this one stays as it is.

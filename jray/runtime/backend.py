@@ -72,6 +72,9 @@ class Backend(Protocol):
             TypeError: the function or an argument can't be pickled.
         """
 
+    def on_map(self, name: str, refs: Sequence[ObjectRef[Any]], /) -> None:
+        """A `map` of the function with this name has started the tasks behind these refs."""
+
     def put(self, value: object) -> ObjectRef[Any]:
         """Store a value as it is now."""
 

@@ -55,6 +55,7 @@ class EmbeddedBackend:
         self._futures: queue.SimpleQueue[tuple[ObjectRef[Any], Future[Any]] | None] = queue.SimpleQueue()
         self._futures_thread: threading.Thread | None = None
         self.current_origin: Callable[[], int] = lambda: 0  # which cell submits; the kernel's rooms set it
+        self.on_map: Callable[[str, Sequence[ObjectRef[Any]]], None] = lambda *_: None  # likewise; it must be quick
         self.retain = self._engine.inbox.retain
         self.release = self._engine.inbox.release
         self.take_view = self._engine.inbox.take_view

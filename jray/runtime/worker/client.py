@@ -80,6 +80,9 @@ class WorkerClient:
         self._link.flush()
         return refs
 
+    def on_map(self, name: str, refs: Sequence[ObjectRef[Any]], /) -> None:
+        """As in Backend. Nobody looks on here."""
+
     def _park(self, packed: Packed | None, parked: list[ObjectId]) -> tuple[wire.Parcel, tuple[ObjectId, ...]]:
         """Code or arguments as they travel, and what they pin: small ones themselves, large ones as an object.
 
