@@ -1,6 +1,9 @@
-"""The composition root of `%load_ext jray`: makes the session, registers the magics, and takes both away again."""
+"""The composition root of `%load_ext jray`: makes what must meet, registers it, and takes it all away again."""
 
 from __future__ import annotations
+
+import atexit
+from dataclasses import dataclass
 
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -9,31 +12,59 @@ from jray.kernel.session import Session
 from jray.kernel.tracebacks import Tracebacks
 from jray.magics.control import ControlMagics
 from jray.magics.remote import RemoteMagics
+from jray.widgets.cards import Cards
+from jray.widgets.feed import Feed
 
-_sessions: dict[int, tuple[Session, Tracebacks]] = {}  # by id of the shell
 _MAGICS = {"line": ("remote", "%remote", "jray"), "cell": ("remote",)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """What is in one shell."""
+
+    session: Session
+    tracebacks: Tracebacks
+    cards: Cards
+    feed: Feed
+
+    def close(self) -> None:
+        """The feed goes first: its last pictures are of what is there now."""
+        self.feed.close()
+        api.shutdown()
+        self.cards.close()
+        self.tracebacks.close()
+        self.session.close()
+
+
+_loaded: dict[int, _Loaded] = {}  # by id of the shell
 
 
 def load(shell: InteractiveShell) -> None:
     """Add jray to a shell; once is enough."""
-    if id(shell) in _sessions:
+    if id(shell) in _loaded:
         return
     session = Session(shell)
-    _sessions[id(shell)] = session, Tracebacks(shell)
-    shell.register_magics(RemoteMagics(shell, session), ControlMagics(shell, session))
+    feed = session.watcher = Feed(session)
+    _loaded[id(shell)] = _Loaded(session, Tracebacks(shell), Cards(session), feed)
+    shell.register_magics(RemoteMagics(shell, session), ControlMagics(shell, session, feed.show_dashboard))
 
 
 def unload(shell: InteractiveShell) -> None:
     """Take jray out of a shell: no magic, hook, thread or process stays."""
-    if id(shell) not in _sessions:
+    loaded = _loaded.pop(id(shell), None)
+    if loaded is None:
         return
-    session, tracebacks = _sessions.pop(id(shell))
-    api.shutdown()
-    tracebacks.close()
-    session.close()
+    loaded.close()
     manager = shell.magics_manager
     for kind, names in _MAGICS.items():
         for name in names:
             manager.magics[kind].pop(name, None)
     for magics in (RemoteMagics, ControlMagics):
         manager.registry.pop(magics.__name__, None)
+
+
+@atexit.register
+def _leave_still_pictures() -> None:
+    """The kernel ends: what the notebook holds must be right without it."""
+    for loaded in _loaded.values():
+        loaded.feed.close()

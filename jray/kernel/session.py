@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -16,6 +16,7 @@ from jray.exceptions import JrayError
 from jray.kernel.out import OutKeeper
 from jray.kernel.output import NotebookSink, Parent, say
 from jray.runtime.embedded import EmbeddedBackend
+from jray.runtime.ids import ObjectId
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.serde.errors import name_files_with
 
@@ -28,6 +29,40 @@ class CellRun:
 
     label: str  # "In[5]"
     parent: Parent | None
+    cell_id: str | None = None  # the cell's own, the same when it runs again; not every front end tells
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellTask:
+    """A cell was submitted as a task."""
+
+    label: str
+    origin: int
+    began: float  # time.monotonic()
+    done: ObjectRef[Any]  # is there when the cell has ended
+    outputs: Mapping[ObjectId, str]  # the names that it binds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MapTasks:
+    """A remote function was mapped over many items."""
+
+    name: str
+    origin: int
+    refs: Sequence[Any]  # what `map` gave
+
+
+class Watcher(Protocol):
+    """Who shows what goes on. Called by the running cell, and must be quick."""
+
+    def show_cell(self, task: CellTask) -> None:
+        """A cell runs as a task."""
+
+    def show_map(self, tasks: MapTasks) -> None:
+        """Many tasks were submitted at once."""
+
+    def forget_cell(self, cell_id: str) -> None:
+        """A cell runs again: what was shown under it is gone."""
 
 
 class Session:
@@ -39,10 +74,13 @@ class Session:
         self._origins: dict[str, int] = {}  # message id (or label, in a terminal) of an execution -> its number
         self._runs: dict[int, CellRun] = {}
         self._last = 0
+        self._running_cells = 0
+        self.watcher: Watcher | None = None  # set by who has one
         self._watched: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._watcher: threading.Thread | None = None
         self._stop_following = api.on_init(self._follow)
         shell.events.register("pre_run_cell", self._before_cell)
+        shell.events.register("post_run_cell", self._after_cell)
         self._out = OutKeeper(shell, self.cell_of)
         name_files_with(self._name_of_file)
 
@@ -90,7 +128,8 @@ class Session:
         if origin is None:
             self._last += 1
             origin = self._origins[key] = self._last
-            self._runs[origin] = CellRun(label, {"header": parent["header"]} if parent else None)
+            cell_id = parent.get("metadata", {}).get("cellId") if parent else None
+            self._runs[origin] = CellRun(label, {"header": parent["header"]} if parent else None, cell_id)
             self._forget_oldest()
         return origin
 
@@ -114,12 +153,34 @@ class Session:
     def _follow(self, runtime: EmbeddedBackend) -> None:
         runtime.current_origin = self.current_origin
         runtime.show_output_with(NotebookSink(self.shell, self._parent_of))
+        runtime.on_map = self._note_map
 
     def _parent_of(self, origin: int) -> Parent | None:
         run = self._runs.get(origin)
         return run.parent if run is not None else None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a cell runs: then the kernel may be unable to hear what pages say."""
+        return self._running_cells > 0
+
+    def note_cell_task(self, task: CellTask) -> None:
+        """A cell was submitted as a task."""
+        if self.watcher is not None:
+            self.watcher.show_cell(task)
+
+    def _note_map(self, name: str, refs: Sequence[Any]) -> None:
+        if self.watcher is not None:
+            self.watcher.show_map(MapTasks(name=name, origin=self.current_origin(), refs=refs))
+
+    def _after_cell(self, _result: Any = None) -> None:
+        self._running_cells = max(0, self._running_cells - 1)  # jray may have been loaded by the cell that ends now
+
     def _before_cell(self, _info: Any = None) -> None:
+        self._running_cells += 1
+        cell_id = getattr(_info, "cell_id", None)
+        if cell_id is not None and self.watcher is not None:
+            self.watcher.forget_cell(cell_id)
         runtime = api.running()
         if runtime is not None:
             runtime.guard_interrupts()  # ipykernel installs its own handler at the start of each cell
@@ -172,6 +233,7 @@ class Session:
         name_files_with(None)
         self._stop_following()
         self.shell.events.unregister("pre_run_cell", self._before_cell)
+        self.shell.events.unregister("post_run_cell", self._after_cell)
         self._out.close()
         if self._watcher is not None:
             self._watched.put(None)

@@ -10,6 +10,7 @@ import ast
 import inspect
 import marshal
 import sys
+import time
 import types
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set as AbstractSet
 from contextlib import contextmanager
@@ -22,7 +23,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from jray import api
 from jray.kernel.cell import CellMistake, DefinitionsCell, TaskCell, read_cell, read_expression
 from jray.kernel.cell_runner import CellCode, NotRemote, run_cell, run_expression
-from jray.kernel.session import Session
+from jray.kernel.session import CellTask, Session
 from jray.options import TaskOptions
 from jray.remote_function import RemoteFunction, make_remote
 from jray.runtime.object_ref import ObjectRef
@@ -140,15 +141,32 @@ class RemoteCells:
             outputs,
             tuple(inputs),
         )
+        began = time.monotonic()
         with _as_usage_error(options.name):
             refs = make_remote(run_cell, options).remote(code, *inputs.values(), captured=captured)
         *results, done = refs if outputs else [refs]
         self._note_changes(cell, outputs)
+        task, is_followed = self._task(began, outputs, results, done), self._session.shows_late_output
+        if is_followed:
+            self._session.note_cell_task(task)
         if request.wants_values:
             results = self._wait_for_values(outputs, results, done)
         self._shell.user_ns.update(zip(outputs, results, strict=True))
         if not request.wants_values:
             self._see_to_the_end(done, is_seen=cell.shown is not None)
+        if not is_followed:  # there is but one picture: as it is after the waiting
+            self._session.note_cell_task(task)
+
+    def _task(
+        self, began: float, outputs: Sequence[str], results: Sequence[ObjectRef[Any]], done: ObjectRef[Any]
+    ) -> CellTask:
+        return CellTask(
+            label=self._session.current_run().label,
+            origin=self._session.current_origin(),
+            began=began,
+            done=done,
+            outputs={ref._id: name for name, ref in zip(outputs, results, strict=True)},  # noqa: SLF001 - the runtime's own
+        )
 
     def _wait_for_values(
         self, outputs: Sequence[str], refs: Sequence[ObjectRef[Any]], done: ObjectRef[Any]

@@ -37,6 +37,7 @@ class Command(NamedTuple):
 COMMANDS = {
     command.name: command
     for command in (
+        Command("dashboard", "", "A live picture of tasks, objects, CPUs and store, under this cell."),
         Command("status", "", "CPUs, store, workers, tasks by function and state."),
         Command("memory", "[NAME] [--all]", "Every object, or those that NAME holds: size, place, holder, maker."),
         Command(
@@ -62,10 +63,11 @@ def _tells_commands(magic: Callable[..., Any]) -> Callable[..., Any]:
 class ControlMagics(Magics):
     """The magics that look and steer."""
 
-    def __init__(self, shell: InteractiveShell, session: Session) -> None:
-        """For the extension."""
+    def __init__(self, shell: InteractiveShell, session: Session, show_dashboard: Callable[[], None]) -> None:
+        """For the extension; `show_dashboard` shows a live view under the running cell."""
         super().__init__(shell)
         self._session = session
+        self._show_dashboard = show_dashboard
 
     @no_var_expand
     @line_magic
@@ -93,6 +95,13 @@ class ControlMagics(Magics):
             advice = f"Did you mean %jray {close[0]}?" if close else f"Use one of: {', '.join(COMMANDS)}."
             raise UsageError(f"%jray {name} was refused. There is no such command. {advice}")
         return getattr(self, f"_{name}")(rest)
+
+    def _dashboard(self, rest: str) -> Any:
+        _refuse_rest("dashboard", rest)
+        if self._session.current_run().parent is None:  # a terminal shows nothing that moves
+            return self._status("")
+        self._show_dashboard()
+        return None
 
     def _status(self, rest: str) -> Any:
         _refuse_rest("status", rest)

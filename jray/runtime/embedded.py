@@ -272,7 +272,11 @@ class EmbeddedBackend:
 
     def when_ready(self, ref: ObjectRef[Any], callback: Callable[[], None]) -> None:
         """Call back once, from any thread, when the ref's object is there. The callback must be quick."""
-        self._engine.when_ready(ref._id, callback)  # noqa: SLF001
+        self.when_there(ref._id, callback)  # noqa: SLF001
+
+    def when_there(self, object_id: ObjectId, callback: Callable[[], None]) -> None:
+        """The same for who holds no ref. If the object was freed, it is never there."""
+        self._engine.when_ready(object_id, callback)
 
     def has_come(self, ref: ObjectRef[Any]) -> bool:
         """Whether the ref's object is there: a value or an error."""

@@ -74,9 +74,23 @@ def test_nbconvert_shows_results_and_prints_under_their_cells(monkeypatch, setti
         "%%remote\nb = a + 1",
         "print(jray.get(b))",
     )
+    first, second = ([output for output in outputs if not is_view(output)] for outputs in (first, second))
     assert [output["output_type"] for output in first] == ["stream", "display_data"]
     assert (first[0]["text"], first[1]["data"]["text/plain"]) == ("computing\n", "42")
     assert (second, last[0]["text"]) == ([], "7\n")
+
+
+def is_view(output):
+    """Whether it is the picture of how the cell does."""
+    return "jray" in output.get("metadata", {})
+
+
+def test_nbconvert_has_a_still_picture_of_each_task_cell():
+    _, waited, late = execute("%load_ext jray\nimport jray", "%%remote\na = 6\na * 7", "%%remote\nb = a + 1")
+    (picture,) = (output for output in waited if is_view(output))
+    assert picture["data"].keys() == {"text/html", "text/plain"}
+    assert "finished after" in picture["data"]["text/html"]
+    assert "runs as a task" in late[0]["data"]["text/html"]
 
 
 def test_a_failing_get_stops_nbconvert_with_the_tasks_error():

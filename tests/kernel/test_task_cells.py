@@ -430,8 +430,10 @@ def test_an_expression_gives_a_reference_to_its_value(shell, line, value):
     assert shell.get("result") == value
 
 
-def test_a_bare_expression_shows_its_reference_like_any_value(shell):
-    assert shell.run("%remote 1 + 1").endswith(f"{shell['_']!r}\n")
+def test_a_bare_expression_shows_its_reference_with_its_face(shell):
+    shown = shell.run("%remote 1 + 1")
+    assert f"{shell['_']!r}: " in shown
+    assert ", made by In[" in shown
     assert shell.get("_") == 2
 
 

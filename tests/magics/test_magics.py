@@ -114,7 +114,7 @@ def test_braces_and_dollars_of_the_line_are_left_alone(shell):
         ("%remote -o a 1", "-o and --get were refused"),
         ("%remote --get 1", "jray.get(ref)"),
         ("%jray stat", "Did you mean %jray status?"),
-        ("%jray frobnicate", "Use one of: status, memory, init, stop."),
+        ("%jray frobnicate", "Use one of: dashboard, status, memory, init, stop."),
         ("%jray init", "%jray stop ends it"),
         ("%jray init --num-cpus few", "invalid float value: 'few'. %jray? tells more."),
         ("%jray init --num-cpu 2", "Did you mean --num-cpus?"),

@@ -30,9 +30,22 @@ class Cell:
     stderr: str = ""
     displays: list = field(default_factory=list)  # text/plain of display_data and execute_result
     bundles: list = field(default_factory=list)  # all of their data, by mimetype
+    views: list = field(default_factory=list)  # of jray: the data of each picture, in the order of their updates
     error: str = ""  # "Name: value"
     traceback: str = ""  # of the error, as shown but for colours
     label: str = ""  # "In[5]"
+
+
+@dataclass
+class Comm:
+    """A line to a widget in the page."""
+
+    states: list = field(default_factory=list)  # what was set, update by update
+    is_closed: bool = False
+
+    @property
+    def views(self):
+        return [state["view"] for state in self.states if "view" in state]
 
 
 class Kernel:
@@ -53,6 +66,8 @@ class Kernel:
         self._environment = environment
         self._numbers = itertools.count()
         self.cells: dict[str, Cell] = {}
+        self.comms: dict[str, Comm] = {}
+        self._viewed: dict[str, Cell] = {}  # by display id
 
     def __enter__(self):
         # A kernel that a whole module shares starts before the fixture that takes `make test`'s setting away.
@@ -99,7 +114,7 @@ class Kernel:
 
     # ---- cells
 
-    def start(self, code: str) -> Cell:
+    def start(self, code: str, *, cell_id: str | None = None) -> Cell:
         """Send a cell; do not wait."""
         content = {
             "code": code,
@@ -109,7 +124,7 @@ class Kernel:
             "allow_stdin": False,
             "stop_on_error": True,
         }
-        metadata = {"cellId": f"cell-{next(self._numbers)}"} if self._names_its_cells else {}
+        metadata = {"cellId": cell_id or f"cell-{next(self._numbers)}"} if self._names_its_cells else {}
         message = self.client.session.msg("execute_request", content, metadata=metadata)
         self.client.shell_channel.send(message)
         cell = Cell(message["header"]["msg_id"])
@@ -121,8 +136,8 @@ class Kernel:
         self.read_until(lambda message: _is_idle(message) and _parent(message) == cell.message_id)
         return cell
 
-    def run(self, code: str) -> Cell:
-        return self.finish(self.start(code))
+    def run(self, code: str, *, cell_id: str | None = None) -> Cell:
+        return self.finish(self.start(code, cell_id=cell_id))
 
     def value(self, expression: str) -> str:
         """What `print(expression)` prints."""
@@ -140,6 +155,15 @@ class Kernel:
             self.client.shell_channel.send(message)
             sent = message["header"]["msg_id"]
             self.read_until(lambda seen, sent=sent: _is_idle(seen) and _parent(seen) == sent)
+
+    def say(self, comm_id: str, content: object, *, waits: bool = True) -> None:
+        """What a page says to a widget; waits until the kernel has heard it."""
+        data = {"method": "custom", "content": content}
+        message = self.client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
+        self.client.shell_channel.send(message)
+        sent = message["header"]["msg_id"]
+        if waits:
+            self.read_until(lambda seen: _is_idle(seen) and _parent(seen) == sent)
 
     # ---- messages
 
@@ -167,8 +191,16 @@ class Kernel:
         self.read_until_true(lambda: text in cell.stderr)
 
     def _note(self, message) -> None:
-        cell = self.cells.get(_parent(message))
         content = message["content"]
+        self._note_comm(message["msg_type"], content)
+        cell = self.cells.get(_parent(message))
+        shown = content.get("transient", {}).get("display_id")
+        if content.get("metadata", {}).get("jray", {}).get("view"):
+            if message["msg_type"] == "display_data" and cell is not None:
+                self._viewed[shown] = cell
+            if shown in self._viewed:
+                self._viewed[shown].views.append(content["data"])
+            return
         if cell is None:
             return
         match message["msg_type"]:
@@ -184,6 +216,15 @@ class Kernel:
             case "error":
                 cell.error = f"{content['ename']}: {content['evalue']}"
                 cell.traceback = re.sub(r"\x1b\[[\d;]*m", "", "\n".join(content["traceback"]))
+
+    def _note_comm(self, kind: str, content) -> None:
+        match kind:
+            case "comm_open":
+                self.comms[content["comm_id"]] = Comm([content["data"].get("state", {})])
+            case "comm_msg" if content["data"].get("method") == "update":
+                self.comms[content["comm_id"]].states.append(content["data"]["state"])
+            case "comm_close":
+                self.comms[content["comm_id"]].is_closed = True
 
 
 def wait_until_gone(processes, timeout_s: float = 20) -> None:

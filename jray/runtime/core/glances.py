@@ -18,7 +18,7 @@ class ObjectGlance(NamedTuple):
     """One object."""
 
     id: ObjectId
-    state: str  # "pending", "ready", "on disk", "failed", "freed"
+    state: str  # "pending", "ready", "spilled", "failed", "freed"
     words: str  # why it is not there yet; empty when it is
     block_bytes: int  # of shared memory or disk; 0: it travels in messages, or is not there
 
@@ -87,7 +87,7 @@ def object_glance(scheduler: Scheduler, object_id: ObjectId) -> ObjectGlance:
         return ObjectGlance(object_id, "pending", words, 0)
     block = scheduler.memory.blocks.get(object_id)
     is_on_disk = block is not None and block.place in {Place.DISK, Place.RETURNING}
-    state = "failed" if record.state is ObjectState.FAILED else "on disk" if is_on_disk else "ready"
+    state = "failed" if record.state is ObjectState.FAILED else "spilled" if is_on_disk else "ready"
     return ObjectGlance(object_id, state, "", block.size if block is not None else 0)
 
 
