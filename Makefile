@@ -6,6 +6,13 @@ TOUR := notebooks/tour.ipynb
 NOTEBOOKS := $(TOUR) notebooks/objects.ipynb
 BIN := $(VENV)/bin
 
+# The front end: built where there is Node.js, and done without elsewhere. Looked up only when it is asked for.
+FRONTEND := jray/widgets/static/widget.js
+FRONTEND_SOURCES = $(addprefix labextension/,package.json package-lock.json tsconfig.json) $(shell find labextension/src -type f)
+NODE_MODULES := labextension/node_modules/.installed
+HAS_NODE = $(shell command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' && echo yes)
+NO_NODE := No front end: Node.js 18 or newer with npm is missing. Everything but live widgets works without it.
+
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 # The first of the usual names that is new enough; looked up only when .venv is made.
 PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -13,15 +20,17 @@ PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test tour check lint format bench wheel clean
+.PHONY: help lab test tour check lint format frontend bench wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 lab: $(VENV)/.installed-lab ## set everything up, open JupyterLab on the tour (LAB_ARGS="--port=9000" passes more)
+	@$(MAKE) --no-print-directory frontend || echo "No front end: see above. Everything but live widgets works without it."
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/$(TOUR) $(if $(filter 0,$(shell id -u)),--allow-root) $(LAB_ARGS)
 
-test: $(VENV)/.installed-test ## set up what the tests need; run all of them and the notebooks (TEST_ARGS="-k ref" passes more)
+test: $(VENV)/.installed-test frontend ## set up what the tests need; run all of them and the notebooks (TEST_ARGS="-k ref" passes more)
+	$(if $(HAS_NODE),npm --prefix labextension test)
 	JRAY_NONINTERACTIVE=1 $(BIN)/python -m pytest --nbval --nbval-current-env tests $(NOTEBOOKS) $(TEST_ARGS)
 
 tour: $(VENV)/.installed-lab ## run the tour without a browser and print what it did
@@ -36,10 +45,23 @@ lint: $(VENV)/.installed-test ## the part of `make check` that runs nothing: for
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@$(if $(HAS_NODE),$(MAKE) --no-print-directory lint-frontend,echo "$(NO_NODE)")
+
+.PHONY: lint-frontend
+lint-frontend: $(NODE_MODULES)
+	npm --prefix labextension run check
 
 format: $(VENV)/.installed-test ## format the code and mend what the linter can mend by itself
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+	@$(if $(HAS_NODE),$(MAKE) --no-print-directory format-frontend,echo "$(NO_NODE)")
+
+.PHONY: format-frontend
+format-frontend: $(NODE_MODULES)
+	npm --prefix labextension run format
+
+frontend: ## build the live widgets, where there is Node.js
+	@$(if $(HAS_NODE),$(MAKE) --no-print-directory $(FRONTEND),echo "$(NO_NODE)")
 
 bench: $(VENV)/.installed-bench ## jray's speed beside Ray's and the standard library's (BENCH_ARGS="--only put --no-ray")
 	$(BIN)/python benchmarks/bench.py $(BENCH_ARGS)
@@ -49,8 +71,18 @@ wheel: $(BIN)/python ## build dist/jray-*.whl
 	@ls dist/jray-*.whl
 
 clean: ## remove .venv and everything that was built or cached
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist jray/widgets/static labextension/build labextension/node_modules .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- the front end -----------------------------------------------------------------------------------------
+
+$(FRONTEND): $(NODE_MODULES) $(FRONTEND_SOURCES)
+	npm --prefix labextension run build
+	@touch $@ jray/widgets/static/widget.css
+
+$(NODE_MODULES): labextension/package.json labextension/package-lock.json
+	npm --prefix labextension ci
+	@touch $@
 
 # --- .venv ----------------------------------------------------------------------------------------------
 # A stamp file for each set of packages: installed again when pyproject.toml is newer, else not touched.

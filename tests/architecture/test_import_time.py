@@ -7,7 +7,7 @@ import sys
 
 MAX_IMPORT_S = 0.060
 RUNS = 7  # the best counts: noise only ever adds
-HEAVY = {"IPython", "numpy", "pyarrow", "cloudpickle", "asyncio", "multiprocessing"}
+HEAVY = {"IPython", "anywidget", "ipywidgets", "numpy", "pyarrow", "cloudpickle", "asyncio", "multiprocessing"}
 
 MEASURE = """
 from time import perf_counter
