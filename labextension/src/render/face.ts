@@ -1,6 +1,7 @@
 /** Draws one picture after the other into the same nodes. */
 
 import { MalformedView, readView, type View } from "../protocol";
+import { lookOf } from "../states";
 import { Announcer } from "./announcer";
 import { Body, FoldingBody, type IBody } from "./body";
 import { element, setClass, setText } from "./dom";
@@ -43,11 +44,12 @@ export class Face {
     this.#body.update(view);
     this.#announcer.say(spoken(view));
     this.node.setAttribute("aria-label", `jray, ${view.title}`);
-    setClass(this.node, view.isClosed ? "jray jray-closed" : "jray");
+    setClass(this.node, `jray jray-is-${lookOf(view.state).colour}${view.isClosed ? " jray-closed" : ""}`);
     this.#setProblem("");
   }
 
   #complain(why: string): void {
+    setClass(this.node, "jray");
     this.#setProblem(
       `This picture of jray can't be drawn: ${why}. The page and the kernel probably have different versions of jray. ` +
         "Restart the kernel, reload the page, and run the cell again.",
