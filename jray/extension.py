@@ -10,6 +10,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from jray import api
 from jray.kernel.session import Session
 from jray.kernel.tracebacks import Tracebacks
+from jray.magics.completion import Completions
 from jray.magics.control import ControlMagics
 from jray.magics.remote import RemoteMagics
 from jray.widgets.cards import Cards
@@ -24,6 +25,7 @@ class _Loaded:
 
     session: Session
     tracebacks: Tracebacks
+    completions: Completions
     cards: Cards
     feed: Feed
 
@@ -32,6 +34,7 @@ class _Loaded:
         self.feed.close()
         api.shutdown()
         self.cards.close()
+        self.completions.close()
         self.tracebacks.close()
         self.session.close()
 
@@ -45,7 +48,7 @@ def load(shell: InteractiveShell) -> None:
         return
     session = Session(shell)
     feed = session.watcher = Feed(session)
-    _loaded[id(shell)] = _Loaded(session, Tracebacks(shell), Cards(session), feed)
+    _loaded[id(shell)] = _Loaded(session, Tracebacks(shell), Completions(shell), Cards(session), feed)
     shell.register_magics(RemoteMagics(shell, session), ControlMagics(shell, session, feed.show_dashboard))
 
 

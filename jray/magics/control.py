@@ -18,6 +18,7 @@ from jray.kernel.holders import find_holders
 from jray.kernel.session import Session
 from jray.magics.line import parse, parse_resources, split_line
 from jray.magics.memory import describe
+from jray.magics.next_steps import next_steps
 from jray.magics.status import NotRunning, Status
 
 
@@ -73,7 +74,7 @@ class ControlMagics(Magics):
     @line_magic
     @_tells_commands
     def jray(self, line: str) -> Any:
-        """Look at the runtime, start it, end it.
+        """Look at the runtime, start it, end it. Alone, it shows what can be done next.
 
         ::
 
@@ -88,7 +89,8 @@ class ControlMagics(Magics):
         """
         name, _, rest = line.strip().partition(" ")
         if not name:
-            print(" | ".join(f"%jray {command.name}" for command in COMMANDS.values()), "  (%jray? tells more)")
+            runtime = api.running()
+            print(next_steps(runtime.view() if runtime is not None else None, COMMANDS))
             return None
         if name not in COMMANDS:
             close = get_close_matches(name, COMMANDS, n=1)

@@ -77,6 +77,12 @@ def parse(parser: MagicArgumentParser, arguments: list[str], rest: str, *, magic
         raise UsageError(f"The options were refused. {why[:1].upper()}{why[1:]}. {magic}? tells more.") from None
 
 
+def options_of(parser: MagicArgumentParser) -> dict[str, bool]:
+    """The options of a parser, and whether each takes a value."""
+    actions = parser._actions  # noqa: SLF001 - argparse names them nowhere else
+    return {name: action.nargs != 0 for action in actions for name in action.option_strings}
+
+
 def parse_names(text: str) -> tuple[str, ...]:
     """The names of `a,b`."""
     return tuple(name.strip() for name in text.split(",") if name.strip())

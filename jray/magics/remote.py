@@ -11,10 +11,9 @@ from IPython.core.magic_arguments import argument, magic_arguments
 
 from jray.kernel.session import Session
 from jray.kernel.task_cells import CellRequest, RemoteCells
-from jray.magics.line import parse, parse_names, parse_resources, split_line
+from jray.magics.line import options_of, parse, parse_names, parse_resources, split_line
 
-_OPTIONS = ("--outputs", "--get", "--num-cpus", "--num-gpus", "--resources", "--max-retries", "--name", "--read-only")
-_FLAGS = ("--get", "--read-only")  # options without a value
+ONLY_CELLS = ("-o", "--outputs", "--get")  # an expression has one result
 
 
 @magics_class
@@ -26,7 +25,7 @@ class RemoteMagics(Magics):
         super().__init__(shell)
         self._cells = RemoteCells(shell, session)
 
-    @magic_arguments()
+    @magic_arguments("%remote")
     @argument(
         "-o",
         "--outputs",
@@ -100,7 +99,8 @@ class RemoteMagics(Magics):
         )
 
     def _parse(self, arguments: list[str], rest: str) -> Any:
-        return parse(self.remote.parser, arguments, rest, magic="%%remote", options=_OPTIONS)
+        names = [name for name in OPTIONS if name.startswith("--")]
+        return parse(self.remote.parser, arguments, rest, magic="%%remote", options=names)
 
     def _start_expression(self, line: str) -> Any:
         options, expression = split_line(line, flags=_FLAGS, takes_expression=True)
@@ -117,6 +117,10 @@ class RemoteMagics(Magics):
             )
         with _as_usage_error():
             return self._cells.start_expression(expression, _task_options(arguments))
+
+
+OPTIONS = options_of(RemoteMagics.remote.parser)  # and whether each takes a value
+_FLAGS = [name for name, takes_value in OPTIONS.items() if not takes_value]
 
 
 class _as_usage_error:  # noqa: N801 - reads as the statement that it is

@@ -289,11 +289,6 @@ def test_values_outlive_the_runtime_and_references_say_that_they_do_not(shell):
         jray.get(ref)
 
 
-def test_jray_alone_tells_its_commands(shell):
-    for command in ("%jray status", "%jray init", "%jray stop", "%jray?"):
-        assert command in shell.run("%jray")
-
-
 # ---- where it works
 
 
