@@ -93,3 +93,11 @@ def test_errors_say_where_they_were_raised_and_through_whom_they_came():
     assert "Task load failed in worker w1 (pid 2): FileNotFoundError" in str(back)
     assert "Task score did not run" in str(back)
     assert "through train" in str(back)
+
+
+def test_code_keeps_the_name_of_its_file():
+    namespace = {"__name__": "__main__"}
+    exec(compile("def f():\n    def g(): pass\n    return g", "/tmp/a cell.py", "exec"), namespace)
+    packed = pack(namespace["f"], "f")
+    f = unpack(packed.head, packed.buffers)
+    assert (f.__code__.co_filename, f().__code__.co_filename) == ("/tmp/a cell.py", "/tmp/a cell.py")

@@ -6,10 +6,13 @@ classes of `__main__`). A pickle that names `__main__` was made by reference to 
 
 from __future__ import annotations
 
+import functools
+import io
 import pickle
 import sys
+from collections import ChainMap
 from collections.abc import Callable, Iterable
-from types import FunctionType
+from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from jray.exceptions import ObjectLostError
@@ -88,11 +91,35 @@ def _dumps_fast(value: object, keep_large: Callable[[pickle.PickleBuffer], bool]
 
 
 def _dumps_any(value: object, keep_large: Callable[[pickle.PickleBuffer], bool], what: str) -> bytes:
-    import cloudpickle
-
+    file = io.BytesIO()
     try:
-        return cloudpickle.dumps(value, 5, buffer_callback=keep_large)  # type: ignore[no-any-return]
+        _any_pickler()(file, protocol=5, buffer_callback=keep_large).dump(value)
+        return file.getvalue()
     except (NotPicklable, ObjectLostError):
         raise
     except Exception as error:
         raise explain_unpicklable(value, what, error) from error
+
+
+@functools.cache
+def _any_pickler() -> Callable[..., pickle.Pickler]:
+    """cloudpickle's; but code keeps the name of its file, which cloudpickle 3.1.3 takes away.
+
+    By it, the traceback of a failed task names the cell, and shows the line. That bytes are the same wherever a
+    function was defined, for which cloudpickle gives that up, nothing here needs.
+    """
+    import cloudpickle
+
+    known = cloudpickle.Pickler.dispatch_table
+    reduce_code = known[CodeType]
+
+    def reduce_with_file(code: CodeType) -> tuple[Any, ...]:
+        make, parts = reduce_code(code)
+        return make, tuple(code.co_filename if part == "<dynamic-code>" else part for part in parts)
+
+    table = ChainMap({CodeType: reduce_with_file}, known)
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # has no types
+        dispatch_table = table
+
+    return Pickler
