@@ -12,6 +12,7 @@ import _thread
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from types import CodeType, FrameType
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ _signal: Any = sys.modules["_signal"]
 _shielded_codes: set[CodeType] = set()
 _undisturbed_codes: set[CodeType] = set()
 _GUARDED = (signal.SIGINT, signal.SIGALRM, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_LOOK_S = 0.25  # the longest time for which a signal is overlooked
 _main_thread = threading.main_thread().ident
 
 
@@ -40,6 +42,21 @@ def undisturbed(function: _F) -> _F:
     """
     _undisturbed_codes.add(function.__code__)
     return function
+
+
+def acquire(lock: threading.Lock, timeout_s: float | None = None) -> bool:
+    """Wait for a lock, without the GIL, until the time is up; a signal's handler may raise meanwhile.
+
+    A signal that strikes between the last bytecode and the sleeping wakes nobody: Python notes it for the next
+    bytecode, and `lock.acquire()` sleeps on (on a busy machine: one stop in a thousand). So we look now and then.
+    """
+    ends_at = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        left = _LOOK_S if ends_at is None else min(_LOOK_S, ends_at - time.monotonic())
+        if lock.acquire(timeout=max(0.0, left)):
+            return True
+        if left <= 0:
+            return False
 
 
 def refuse_finalizers(lock: Any) -> None:

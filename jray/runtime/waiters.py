@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from jray.runtime.ids import ObjectId
+from jray.runtime.interrupts import acquire
 
 
 class Delivery:
@@ -28,7 +29,7 @@ class Delivery:
 
     def wait(self, timeout_s: float | None) -> None:
         """Block, without the GIL, until delivered or the time is up. KeyboardInterrupt goes through."""
-        self._lock.acquire(timeout=-1 if timeout_s is None else max(0.0, min(timeout_s, threading.TIMEOUT_MAX)))
+        acquire(self._lock, timeout_s)
 
     def hit(self, object_id: ObjectId, *, failed: bool) -> bool:
         """An object has come. True when the wait is over by it."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+import sys
 import threading
+import time
 
 import pytest
 
-from jray.runtime.interrupts import InterruptGuard, shielded, undisturbed
+from jray.runtime.interrupts import InterruptGuard, acquire, shielded, undisturbed
+from jray.runtime.store.allowance import RoomRequest
+from jray.runtime.waiters import Delivery
+from tests.support.waiting import wait_until
 
 
 class Rung(Exception):
@@ -113,3 +119,37 @@ def test_what_catches_errors_of_the_user_is_not_disturbed_by_alarms(guard, signu
     takes_it_for_the_users(signum)
     with pytest.raises(Rung):
         guard.deliver()
+
+
+WAITS = {
+    "for objects": lambda: Delivery([], 1, until_failure=False).wait(None),
+    "for objects, not for ever": lambda: Delivery([], 1, until_failure=False).wait(3600),
+    "for room": lambda: RoomRequest(1).wait(),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_a_signal_that_wakes_nobody_is_heard_all_the_same(signum, wait):
+    """As when it strikes just before the main thread sleeps: its handler is left for the next bytecode."""
+    main = threading.main_thread().ident
+
+    def strike():
+        wait_until(lambda: sys._current_frames()[main].f_code is acquire.__code__, 10, "the main thread waits")
+        _thread.interrupt_main(signum)
+
+    striking = threading.Thread(target=strike)
+    striking.start()
+    with pytest.raises(Rung):
+        wait()
+    striking.join()
+
+
+def test_a_wait_ends_with_its_time_or_with_the_lock():
+    lock = threading.Lock()
+    assert acquire(lock)
+    began = time.monotonic()
+    assert not acquire(lock, 0.3)
+    assert not acquire(lock, 0)
+    assert time.monotonic() - began >= 0.3
+    threading.Timer(0.3, lock.release).start()
+    assert acquire(lock, 60)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 
 from jray.exceptions import ObjectStoreFullError, OutOfDiskError
-from jray.runtime.interrupts import shielded
+from jray.runtime.interrupts import acquire, shielded
 
 
 class Room:
@@ -110,7 +110,7 @@ class RoomRequest:
         Raises:
             ObjectStoreFullError: or what else it was refused with.
         """
-        self._is_answered.acquire()
+        acquire(self._is_answered)
         if self._room is None:
             assert self._error is not None  # noqa: S101 - one of the two was the answer
             raise self._error
