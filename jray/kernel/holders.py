@@ -1,7 +1,7 @@
 """Which names of the notebook hold which objects, for `%jray memory`.
 
-No user code is called: only exact builtin containers, arrays, and the plain attributes of the notebook's own instances
-are looked into. Nothing is kept of what was seen.
+No user code is called: only exact builtin containers, arrays, frames and tables, and the plain attributes of the
+notebook's own instances are looked into. Nothing is kept of what was seen.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any
 
+from jray.kernel.addresses import addresses_in
 from jray.kernel.out import LATEST
 from jray.runtime.ids import ObjectId
 from jray.runtime.object_ref import ObjectRef, is_counted
@@ -29,6 +30,7 @@ class Holders:
     names: list[str] = field(default_factory=list)  # in the order in which they were found
     refs: set[int] = field(default_factory=set)  # which refs: one may have several names
     views: int = 0  # arrays and the like that map it, named or not
+    named_views: set[int] = field(default_factory=set)  # which of these have a name, one or several
 
 
 @dataclass(slots=True)
@@ -53,12 +55,24 @@ def find_holders(namespace: Mapping[str, Any], hidden: Mapping[str, Any]) -> Fou
             search.look(value, name, _DEPTH)
     for number, value in list(out.items()) if type(out) is dict else ():
         search.look(value, f"Out[{number}]", _DEPTH)
-    for error in (getattr(sys, "last_exc", None), getattr(sys, "last_value", None)):
-        for value in _locals_of(getattr(error, "__traceback__", None), namespace):
+    for error in _last_errors():
+        for value in _locals_of(error.__traceback__, namespace):
             search.look(value, "traceback", _DEPTH)
     for _, _, object_id in search.ranges:
         found.of(object_id).views += 1
     return found
+
+
+def _last_errors() -> list[BaseException]:
+    """The last one that was shown, and those that led to it: each keeps its own frames."""
+    errors: dict[int, BaseException] = {}  # by identity: `==` is the user's code
+    found = [getattr(sys, "last_exc", None), getattr(sys, "last_value", None)]
+    for error in found:  # which grows meanwhile
+        if isinstance(error, BaseException) and id(error) not in errors:
+            errors[id(error)] = error
+            found += [error.__cause__, error.__context__]
+            found += error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    return list(errors.values())
 
 
 def _locals_of(traceback: TracebackType | None, namespace: Mapping[str, Any]) -> Iterator[Any]:
@@ -86,17 +100,20 @@ class _Search:
                 holders = self._found.of(value._id)  # noqa: SLF001 - the runtime's own
                 holders.refs.add(id(value))
                 self._name(holders, path)
-        elif self.ranges and kind.__name__ == "ndarray" and kind.__module__ == "numpy":
-            self._look_at_array(value, path)
+        elif self.ranges and (addresses := addresses_in(value)) is not None:
+            kept_as = "array" if kind.__name__ in {"ndarray", "memoryview"} else kind.__name__
+            self._look_at_data(addresses, f"{path} ({kept_as})")
         elif depth:
             for part, name in _parts(value):
                 self.look(part, path + name, depth - 1)
 
-    def _look_at_array(self, array: Any, path: str) -> None:
-        address = array.__array_interface__["data"][0]
-        for start, end, object_id in self.ranges:
-            if start <= address < end:
-                self._name(self._found.of(object_id), f"{path} (array)")
+    def _look_at_data(self, addresses: Iterator[int], name: str) -> None:
+        for address in addresses:
+            for start, end, object_id in self.ranges:
+                if start <= address < end:
+                    holders = self._found.of(object_id)
+                    holders.named_views.add(start)
+                    self._name(holders, name)
 
     @staticmethod
     def _name(holders: Holders, path: str) -> None:

@@ -157,9 +157,9 @@ class _Words:
         view, holders = picture.view, self._found.objects.get(picture.view.id)
         names = list(holders.names) if holders is not None else []
         named_refs, views = (len(holders.refs), holders.views) if holders is not None else (0, 0)
-        arrays = sum(name.endswith("(array)") for name in names)
-        if views > arrays:
-            names.append("an array" if views - arrays == 1 else f"{views - arrays} arrays")
+        nameless = views - len(holders.named_views) if holders is not None else 0
+        if nameless:
+            names.append("an array" if nameless == 1 else f"{nameless} arrays")
         names += [f"task {name} ({state})" for name, state in view.tasks]
         names += [f"inside {self._name_of(container)}" for container in view.containers]
         names += [f"worker w{worker}" if self._shows_ids else "a worker" for worker in view.workers]

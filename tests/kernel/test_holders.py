@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 
 import jray
@@ -80,6 +82,31 @@ def test_frames_of_the_last_error_hold_too():
     assert "traceback" in names({}, 1)
 
 
+def test_so_do_the_frames_of_the_errors_that_led_to_it():
+    def fails(number, then=None):
+        inner = ref(number)
+        try:
+            if then is not None:
+                then()
+        finally:
+            raise KeyError(inner.hex())
+
+    def alone():
+        _inner = ref(4)
+        raise ValueError
+
+    try:
+        fails(1, then=lambda: fails(2, then=lambda: fails(3)))
+    except KeyError as context:
+        error = context
+    try:
+        alone()
+    except ValueError as part:
+        sys.last_value = RuntimeError()
+        sys.last_value.__cause__ = ExceptionGroup("several", [part, error])
+    assert [names({}, number) for number in (1, 2, 3, 4)] == [["traceback"]] * 4
+
+
 def test_instances_are_looked_into_without_asking_them(monkeypatch):
     class Model:
         def __init__(self):
@@ -122,4 +149,41 @@ def test_arrays_are_found_by_where_they_lie(runtime):
     part = array[10:20]
     found = find_holders({"array": array, "part": part, "other": np.zeros(3)}, {}).of(stored._id)
     assert found.names == ["array (array)", "part (array)"]
-    assert found.views == 1
+    assert (found.views, len(found.named_views)) == (1, 1)
+
+
+DATA = {
+    "masked": (lambda a: np.ma.masked_array(a, a > 1), "MaskedArray"),
+    "frame": (lambda a: pd.DataFrame({"x": a}, copy=False), "DataFrame"),
+    "column": (lambda a: pd.DataFrame({"x": a}, copy=False)["x"], "Series"),
+    "times": (lambda a: pd.Series(a.view("datetime64[ns]"), copy=False), "Series"),
+    "nullable": (lambda a: pd.Series(pd.arrays.IntegerArray(a, a > 1), copy=False), "Series"),
+    "strings": (lambda _: pd.Series(pa.array(["long enough"] * 10_000), dtype="string[pyarrow]"), "Series"),
+    "table": (lambda a: pa.table({"x": a}), "Table"),
+    "batch": (lambda a: pa.record_batch({"x": a}), "RecordBatch"),
+    "chunks": (lambda a: pa.chunked_array([a]), "ChunkedArray"),
+    "arrow": (lambda a: pa.array(a), "Int64Array"),
+}
+
+
+@pytest.mark.parametrize("kind", DATA)
+def test_so_is_all_that_is_made_of_arrays(runtime, kind):
+    make, called = DATA[kind]
+    stored = runtime.put(make(np.arange(100_000)))
+    it = runtime.get(stored)
+    holders = find_holders({"it": it}, {}).of(stored._id)
+    assert holders.names == [f"it ({called})"]
+    assert (holders.views, len(holders.named_views)) == (1, 1)
+
+
+def test_so_is_a_memoryview(runtime):
+    stored = runtime.put(np.arange(100_000))
+    it = memoryview(runtime.get(stored))[5:]
+    assert find_holders({"it": it}, {}).of(stored._id).names == ["it (array)"]
+
+
+def test_a_view_that_was_released_is_nowhere(runtime):
+    stored = runtime.put(np.arange(100_000))
+    array, released = runtime.get(stored), memoryview(b"x")
+    released.release()
+    assert find_holders({"array": array, "released": released}, {}).of(stored._id).names == ["array (array)"]
