@@ -87,3 +87,10 @@ def runtime_with():
 def runtime(runtime_with):
     """The module `jray`, with two CPUs."""
     return runtime_with(num_cpus=2)
+
+
+@pytest.fixture(params=["memfd", "file"])
+def memory_kind(request, monkeypatch):
+    """Both kinds of memory: the test runs once in each, and so do all processes that it starts."""
+    monkeypatch.setenv("JRAY_NO_MEMFD", "1" if request.param == "file" else "0")
+    return request.param

@@ -6,6 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import resource
+import stat
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import jray
 from jray.exceptions import ObjectLostError, WorkerCrashedError
 from jray.runtime import wire
 from tests.support.gates import Gate
+from tests.support.leaks import shared_mappings
 from tests.support.waiting import wait_until
 
 
@@ -329,38 +331,40 @@ jray.get(refs)
 """
 
 
-def holders_of_memory():
-    """Processes that map or have open some memory of jray, by pid."""
-    found = set()
-    for process in psutil.process_iter():
-        try:
-            files = [os.readlink(f"/proc/{process.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{process.pid}/fd")]
-            with open(f"/proc/{process.pid}/maps") as maps:
-                if "memfd:jray" in maps.read() or any("memfd:jray" in file for file in files):
-                    found.add(process.pid)
-        except OSError:
-            continue
-    return found
+def memory_of(process):
+    """What a process has open and maps of files without a name, by device and number; nothing, if it is gone."""
+    files = set()
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(f"/proc/{process.pid}/fd"):
+            with contextlib.suppress(OSError):
+                status = entry.stat()
+                if stat.S_ISREG(status.st_mode) and not status.st_nlink:
+                    files.add((status.st_dev, status.st_ino))
+        files.update(tuple(line.split()[3:5]) for line in shared_mappings(process.pid))
+    return files
 
 
+@pytest.mark.usefixtures("memory_kind")
 @pytest.mark.parametrize("victims", ["the kernel", "kernel and zygote"])
 def test_sigkill_leaves_no_process_and_no_memory(victims):
-    before = holders_of_memory()
-    shm = set(os.listdir("/dev/shm"))
+    """Whoever else uses this machine meanwhile has memory of his own."""
     with subprocess.Popen([sys.executable, "-c", _KILLED], stdout=subprocess.PIPE, text=True) as kernel:
-        me, _, zygote = map(int, kernel.stdout.readline().split())
-        processes = [psutil.Process(me), *psutil.Process(me).children(recursive=True)]
-        assert len(processes) >= 3
-        assert me in holders_of_memory()
-        if victims != "the kernel":
-            psutil.Process(zygote).suspend()  # it can't tidy up
-        kernel.kill()
+        try:
+            me, _, zygote = map(int, kernel.stdout.readline().split())
+            processes = [psutil.Process(me), *psutil.Process(me).children(recursive=True)]
+            assert len(processes) >= 3
+            memory = set().union(*map(memory_of, processes)) - memory_of(psutil.Process())  # pytest's own files
+            assert memory & memory_of(processes[0]) & memory_of(processes[-1])
+            if victims != "the kernel":
+                psutil.Process(zygote).suspend()  # it can't tidy up
+        finally:
+            kernel.kill()
         if victims != "the kernel":
             psutil.Process(zygote).kill()
         kernel.wait()
         wait_until(lambda: not any(map(is_alive, processes)), 20, "all processes are gone")
-    assert holders_of_memory() <= before | {os.getpid()}
-    assert set(os.listdir("/dev/shm")) <= shm
+    assert [process for process in psutil.process_iter() if memory & memory_of(process)] == []
+    assert [name for name in os.listdir("/dev/shm") if name.startswith("jray")] == []
 
 
 def is_alive(process):

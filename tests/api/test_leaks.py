@@ -12,7 +12,10 @@ import psutil
 import pytest
 
 import jray
+from tests.support.leaks import shared_mappings
 from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.usefixtures("memory_kind")
 
 
 def engine():
@@ -29,7 +32,7 @@ def books():
 
 
 def mappings():
-    return sum("memfd:jray" in line for line in Path("/proc/self/maps").read_text().splitlines())
+    return len(shared_mappings())
 
 
 def wait_until_books_are_empty():

@@ -12,6 +12,8 @@ import jray
 
 LARGE = 100_000
 
+pytestmark = pytest.mark.usefixtures("memory_kind")
+
 
 @jray.remote
 def writes(value):

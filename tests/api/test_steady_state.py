@@ -15,6 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import jray
+from tests.support.leaks import shared_mappings
 from tests.support.shells import Shell
 from tests.support.waiting import wait_until
 
@@ -39,13 +40,9 @@ def held_here():
         if isinstance(module, str) and module.startswith("jray."):
             held[f"{module}.{kind.__qualname__}"] += 1
     held.pop("jray.kernel.session.CellRun", None)  # kept by design: late output finds its cell, for 10 000 of them
-    held["mappings"] = sum("/memfd:jray" in line for line in maps())
+    held["mappings"] = len(shared_mappings())
     held["descriptors"] = len(os.listdir("/proc/self/fd"))
     return dict(held)
-
-
-def maps():
-    return Path("/proc/self/maps").read_text().splitlines()
 
 
 def books():

@@ -25,12 +25,6 @@ LIMIT = 64 << 20
 pytestmark = pytest.mark.usefixtures("memory_kind")
 
 
-@pytest.fixture(params=["memfd", "file"])
-def memory_kind(request, monkeypatch):
-    """Each promise holds in both kinds of memory."""
-    monkeypatch.setenv("JRAY_NO_MEMFD", "1" if request.param == "file" else "0")
-
-
 def engine():
     return jray.api.running()._engine
 

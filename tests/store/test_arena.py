@@ -18,7 +18,7 @@ from jray.runtime.system import make_memory
 
 
 @pytest.fixture
-def arena(memory):
+def arena(memory_kind):
     writable, readable = make_memory("jray-test")
     yield Arena(3, writable), readable
     os.close(readable)
@@ -100,7 +100,7 @@ def test_only_pages_that_exist_are_written_through_memory(arena, monkeypatch):
     assert written[2:] == [(3 * PAGE, 2 * PAGE)]
 
 
-def test_on_a_disk_everything_is_written_by_system_calls(memory, monkeypatch):
+def test_on_a_disk_everything_is_written_by_system_calls(memory_kind, monkeypatch):
     monkeypatch.setattr("jray.runtime.store.arena.is_in_memory", lambda _: False)
     writable, readable = make_memory("jray-test")
     arena = Arena(3, writable)

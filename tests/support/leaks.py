@@ -41,7 +41,7 @@ class Footprint:
             children=_children(),
             threads=_threads_that_should_end(),
             descriptors=_descriptors() if deep else frozenset(),
-            shared_mappings=_shared_mappings() if deep else frozenset(),
+            shared_mappings=shared_mappings() if deep else frozenset(),
         )
 
     def since(self, before: Footprint) -> Footprint:
@@ -165,9 +165,10 @@ def _descriptors() -> frozenset[tuple[int, str]]:
     return frozenset(found)
 
 
-def _shared_mappings() -> frozenset[str]:
-    lines = Path("/proc/self/maps").read_text().splitlines()
-    return frozenset(line for line in lines if "/memfd:" in line or "/dev/shm/" in line)
+def shared_mappings(pid: int | str = "self") -> frozenset[str]:
+    """The lines of /proc/…/maps of shared memory: memfds, and files that never had a name ("/tmp/#4711 (deleted)")."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return frozenset(line for line in lines if "/memfd:" in line or "/dev/shm/" in line or "/#" in line)
 
 
 def _comes_true(predicate: Callable[[], bool]) -> bool:
