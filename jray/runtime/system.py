@@ -27,6 +27,8 @@ _FALLOC_PUNCH_HOLE = 0x02 | 0x01  # with KEEP_SIZE, which it asks for
 _MADV_POPULATE_READ = 22  # Linux 5.14
 _MAP_NORESERVE = 0x4000  # promise no swap for pages that may never exist
 _FAILED = ctypes.c_void_p(-1).value
+_OWN_CGROUPS = Path("/proc/self/cgroup")
+_CGROUPS = Path("/sys/fs/cgroup")
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - only files without a name are made there
 _ROOM_IN_SHARED_MEMORY = 1 << 30  # less is not meant for data: containers have 64 MB by default
 
@@ -316,14 +318,14 @@ def usable_memory() -> int:
 def _cgroup_settings(name: str, controller: str = "") -> Iterator[str]:
     """A setting of this process's cgroup and of all above it; of version 1, if a controller is named."""
     try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+        lines = _OWN_CGROUPS.read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controller not in controllers.split(","):
             continue
-        root = Path("/sys/fs/cgroup", controller)
+        root = _CGROUPS / controller
         group = root / path.lstrip("/")  # in a container it may be a path of outside: then only the root is there
         for level in (group, *group.parents):
             with contextlib.suppress(OSError, ValueError):

@@ -8,7 +8,8 @@ import select
 import numpy as np
 import pytest
 
-from jray.runtime.system import WakeUp, make_memory, make_poller, usable_cpus
+from jray.runtime import system as system_module
+from jray.runtime.system import WakeUp, make_memory, make_poller, usable_cpus, usable_memory
 
 
 @pytest.fixture(params=["as it is", "without Linux"])
@@ -67,6 +68,34 @@ def test_a_poll_gives_up_after_its_time_out_in_seconds(system):
 
 def test_at_least_one_cpu_is_usable(system):
     assert 1 <= usable_cpus() <= (os.cpu_count() or 1)
+
+
+MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+SMALL = 300 << 20
+CGROUPS = {
+    "no cgroups": (None, {}, MACHINE),
+    "no limit": ("0::/job", {"job/memory.max": "max", "memory.max": "max"}, MACHINE),
+    "version 2": ("0::/job", {"job/memory.max": str(SMALL)}, SMALL),
+    "a group above": ("0::/job/step", {"job/step/memory.max": "max", "job/memory.max": str(SMALL)}, SMALL),
+    "the least counts": ("0::/job/step", {"job/step/memory.max": str(SMALL), "job/memory.max": str(2 * SMALL)}, SMALL),
+    "a container that sees its own group only": ("0::/../outside", {"memory.max": str(SMALL)}, SMALL),
+    "version 1": ("4:cpu,memory:/job\n0::/", {"memory/job/memory.limit_in_bytes": str(SMALL)}, SMALL),
+    "version 1 without limit": ("4:memory:/job", {"memory/job/memory.limit_in_bytes": str(2**63 - 4096)}, MACHINE),
+}
+
+
+@pytest.mark.parametrize("case", CGROUPS)
+def test_usable_memory_is_what_machine_and_cgroups_allow(monkeypatch, tmp_path, case):
+    own, settings, allowed = CGROUPS[case]
+    monkeypatch.setattr(system_module, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(system_module, "_OWN_CGROUPS", tmp_path / "own")
+    if own is not None:
+        (tmp_path / "own").write_text(own + "\n")
+    for name, text in settings.items():
+        file = tmp_path / "cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text + "\n")
+    assert usable_memory() == allowed
 
 
 def test_arrays_travel_through_an_unlinked_file_where_there_is_no_memfd(monkeypatch, runtime_with):
