@@ -60,6 +60,40 @@ def test_a_task_that_uses_it_is_named(shell, tmp_path):
     shell.get("done")
 
 
+def test_so_is_a_task_that_waits_for_a_cpu(shell, tmp_path):
+    shell["gate"] = Gate(tmp_path)
+    shell.run("busy = [jray.remote(gate.pass_through).remote() for _ in range(2)]")
+    for _ in range(2):
+        shell["gate"].wait_for_arrival()
+    shell.run(f"x = {LARGE}; done = jray.remote(np.sum).remote(x); del x")
+    (row,) = [row for row in rows(shell) if row.startswith("781")]
+    assert row == "781.4 KiB shared memory task sum (queued) put"
+    for _ in range(2):
+        shell["gate"].open()
+    shell.get("done")
+
+
+def test_a_worker_that_keeps_a_reference_is_named(shell):
+    shell.run("def keep(box):\n    import builtins\n    builtins.kept = box")
+    shell.run(f"x = {LARGE}; jray.get(jray.remote(keep).remote([x])); del x")
+    assert rows(shell) == ["781.4 KiB shared memory a worker put"]
+
+
+def test_the_traceback_of_an_error_is_named_until_the_next_one(shell):
+    shell.run(f"def inner():\n    x = {LARGE}\n    1 / 0")
+    shell.complaint("try:\n    inner()\nexcept ZeroDivisionError as error:\n    raise ValueError from error")
+    assert rows(shell) == ["781.4 KiB shared memory traceback put"]
+    shell.complaint("1 / 0")
+    gc.collect()
+    assert rows(shell) == []
+
+
+def test_frames_and_tables_are_named_like_arrays(shell):
+    shell.run("import pandas as pd; df = jray.get(jray.put(pd.DataFrame({'x': np.zeros(100_000)})))")
+    shell.run(f"nameless = iter([jray.get({LARGE})])")
+    assert rows(shell) == ["782.0 KiB shared memory df (DataFrame) put", "781.4 KiB shared memory an array put"]
+
+
 def test_what_made_it_is_named_with_its_cell(shell, monkeypatch):
     monkeypatch.delenv("JRAY_NONINTERACTIVE")
     shell.run("@jray.remote\ndef make():\n    return np.zeros(100_000)")

@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from jray.exceptions import ObjectLostError
+from jray.exceptions import ObjectLostError, ObjectStoreFullError
 from jray.runtime.ids import DISK, Block, ObjectId, to_hex
 from jray.runtime.store.allocator import Allocator
 from jray.runtime.system import Descriptor, make_file, punch_hole
@@ -60,6 +60,8 @@ class SpillFile:
         checksum = done = 0
         while done < block.size:
             piece = os.pread(source.number, min(_PIECE_BYTES, block.size - done), block.offset + done)
+            if not piece:
+                raise OSError("the shared memory ends before the object does")
             checksum = zlib.crc32(piece, checksum)
             written = 0
             while written < len(piece):
@@ -79,9 +81,17 @@ def read_spilled(object_id: ObjectId, file: Descriptor, block: Block) -> memoryv
 
     Raises:
         ObjectLostError: the disk can't be read, or it gives back other bytes than it was given.
+        ObjectStoreFullError: the system refuses the memory.
     """
-    memory = mmap.mmap(-1, block.size)
-    view = memoryview(memory)
+    try:
+        view = memoryview(mmap.mmap(-1, block.size))
+    except OSError as error:
+        msg = (
+            f"Object {to_hex(object_id)} could not be read back from disk. It takes {block.size:,} bytes of this "
+            f"process's own memory, which the system refused: {error.strerror}. Drop what you no longer need and call "
+            "jray.get again; the object is still there."
+        )
+        raise ObjectStoreFullError(msg) from error
     try:
         done = 0
         while done < block.size:
