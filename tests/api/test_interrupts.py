@@ -51,7 +51,7 @@ def add(a, b): return a + b
 @jray.remote
 def size(array): return len(array)
 big = np.ones(20_000)
-caught = rounds = 0
+caught = rounds = in_a_row = 0
 refs = kept = None
 
 def strike(signum, frame): os.kill(os.getpid(), signal.SIGINT)
@@ -59,15 +59,17 @@ signal.signal(signal.SIGALRM, strike)
 end = time.monotonic() + float(sys.argv[2])
 
 def hail():
-    global caught, rounds, refs, kept
-    while time.monotonic() < end:
-        signal.setitimer(signal.ITIMER_REAL, random.random() * 0.03 + 1e-6)
+    global rounds, in_a_row, refs, kept
+    while time.monotonic() < end or caught <= 20 or rounds <= 5:
+        # On a busy machine a round takes long: after ten that were all cut short the next ones have more time.
+        signal.setitimer(signal.ITIMER_REAL, random.random() * 0.03 * (1 + in_a_row // 10) + 1e-6)
         refs = [add.remote(n, 1) for n in range(20)]
         kept = jray.put(big)
         assert jray.get(refs) == list(range(1, 21))
         ready, rest = jray.wait([size.remote(kept), add.remote(refs[0], refs[1])], num_returns=2)
         assert jray.get(ready) == [20_000, 3]
         rounds += 1
+        in_a_row = 0
     signal.setitimer(signal.ITIMER_REAL, 0)
     wait_until(lambda: not guard._postponed, 10, "a postponed one has come")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -77,6 +79,7 @@ while signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         hail()
     except KeyboardInterrupt:
         caught += 1
+        in_a_row += 1
 engine = jray.api.running()._engine
 refs = kept = None
 gc.collect()
@@ -91,7 +94,7 @@ while time.monotonic() < deadline:
     if not any(left):
         break
 assert not any(left), left
-print("caught", caught > 20, "rounds", rounds > 5, engine.error)
+print("whole", engine.error)
 """
 
 
@@ -133,7 +136,7 @@ def test_a_postponed_interrupt_reaches_a_get_that_waits_already():
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_hail_of_interrupts_leaves_the_engine_whole(seed):
     ended = run(_HAMMER, seed, 4)
-    assert ended.stdout.splitlines()[-1:] == ["caught True rounds True None"], ended.stdout + ended.stderr
+    assert ended.stdout.splitlines()[-1:] == ["whole None"], ended.stdout + ended.stderr
 
 
 _ALARMS = """
@@ -147,7 +150,7 @@ jray.init(num_cpus=2)
 signal.signal(signal.SIGALRM, ring)
 f = jray.remote(lambda: 1)
 caught, end = 0, time.monotonic() + 2
-while time.monotonic() < end:
+while time.monotonic() < end or caught <= 100:
     try:
         signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0002, 0.003))
         while True:
@@ -155,13 +158,13 @@ while time.monotonic() < end:
     except Late:
         caught += 1
 signal.setitimer(signal.ITIMER_REAL, 0)
-print(caught > 100, jray.get(f.remote()))
+print("whole", jray.get(f.remote()))
 """
 
 
 def test_an_alarm_that_raises_leaves_the_engine_whole():
     ended = run(_ALARMS)
-    assert ended.stdout == "True 1\n", ended.stderr
+    assert ended.stdout == "whole 1\n", ended.stderr
 
 
 _SHUTDOWN = """
