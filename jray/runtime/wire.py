@@ -14,7 +14,21 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-from jray.runtime.ids import ObjectId, Shape, TaskId, WorkerId, message
+from jray.runtime.ids import ObjectId, Shape, TaskId, message
+from jray.runtime.wire_store import (
+    Allowed as Allowed,
+    ArenaGone as ArenaGone,
+    ArenaShown as ArenaShown,
+    AskArena as AskArena,
+    AskRoom as AskRoom,
+    Freed as Freed,
+    KeepWarm as KeepWarm,
+    ReplyRead as ReplyRead,
+    ReturnRoom as ReturnRoom,
+    RoomTold as RoomTold,
+    Unviewed as Unviewed,
+    Viewed as Viewed,
+)
 
 Wire: TypeAlias = tuple[Any, ...]  # a StoredValue as plain tuples
 Parcel: TypeAlias = bytes | int  # packed code or arguments: the bytes, or the object id of what was put into the store
@@ -58,42 +72,7 @@ class Reply:
     values: tuple[tuple[ObjectId, Wire], ...]
 
 
-@message
-class Freed:
-    """Blocks of the worker's own arena that nobody uses any more."""
-
-    offsets: tuple[int, ...]
-
-
-@message
-class Allowed:
-    """The worker may write so many bytes more into its arena without asking."""
-
-    size: int
-
-
-@message
-class KeepWarm:
-    """Of the free pages of its arena the worker keeps at most so many bytes."""
-
-    size: int
-
-
 # ---- to a worker, on its control lane (read by a thread of its own, also while user code runs) --------------------
-
-
-@message
-class ArenaShown:
-    """A descriptor comes with this packet: the arena of another process, to read."""
-
-    arena: WorkerId
-
-
-@message
-class ArenaGone:
-    """Nothing lies in that arena any more: close the descriptor."""
-
-    arena: WorkerId
 
 
 @message
@@ -124,15 +103,6 @@ class ResourcesTold:
     request: int
     total: dict[str, float]
     available: dict[str, float]
-
-
-@message
-class RoomTold:
-    """The answer to AskRoom: granted, if there is no text."""
-
-    request: int
-    is_for_disk: bool  # things could be moved to disk if that took them
-    text: str
 
 
 @message
@@ -230,42 +200,6 @@ class Dropped:
 
 
 @message
-class Viewed:
-    """The worker maps these objects now."""
-
-    objects: tuple[ObjectId, ...]
-
-
-@message
-class Unviewed:
-    """It has no view of them any more."""
-
-    objects: tuple[ObjectId, ...]
-
-
-@message
-class ReplyRead:
-    """What the worker wants of a reply is mapped, and that was told."""
-
-    request: int
-
-
-@message
-class AskRoom:
-    """A thread wants to write more than the worker is allowed. Answered on the control lane."""
-
-    request: int
-    size: int
-
-
-@message
-class ReturnRoom:
-    """So much of what was granted was not used."""
-
-    size: int
-
-
-@message
 class Output:
     """Text that a task wrote, or something that it shows."""
 
@@ -274,13 +208,6 @@ class Output:
     origin: int
     stream: str  # "stdout", "stderr", or a kind of displays.send
     text: str
-
-
-@message
-class AskArena:
-    """Show that arena again: the descriptor was lost, because this process had as many as the system allows."""
-
-    arena: WorkerId
 
 
 @message
