@@ -74,6 +74,7 @@ _INIT_ARGUMENTS = (
     "object_spilling_directory",
     "object_spilling_limit",
     "read_only",
+    "seed",
     "ignore_reinit_error",
 )
 
@@ -88,6 +89,7 @@ def init(
     object_spilling_directory: str | os.PathLike[str] | None = None,
     object_spilling_limit: int | None = None,
     read_only: bool = False,
+    seed: int | None = None,
     ignore_reinit_error: bool = False,
     **others: Any,
 ) -> RuntimeInfo:
@@ -104,6 +106,8 @@ def init(
         object_spilling_limit: bytes that it may take there; as much as leaves 5 % of the disk free when None.
         read_only: arrays of 64 KiB and more come back so that they can't be written, as in Ray. Else they are the
             receiver's own to change: pages that are written are copied for it alone.
+        seed: makes the random numbers of all tasks the same at each run, whatever worker runs which when: each task has
+            a seed of its own, made of this one and its number in the order of submission. See the option `seed`.
         ignore_reinit_error: do nothing when a runtime is running already.
         **others: refused, with a word on those that Ray has.
 
@@ -129,7 +133,9 @@ def init(
     store = StoreOptions.checked(
         object_store_memory, object_spilling_directory, object_spilling_limit, read_only=read_only
     )
-    options = TaskOptions().merged({"num_cpus": 1 if num_cpus is None else num_cpus, "resources": resources or {}})
+    options = TaskOptions().merged(
+        {"num_cpus": 1 if num_cpus is None else num_cpus, "resources": resources or {}, "seed": seed}
+    )
     if num_gpus is not None:
         _check_gpus(num_gpus)
     with _init_lock:
@@ -148,7 +154,7 @@ def init(
         zygote = Zygote()  # first: it starts up while we import the engine
         from jray.runtime.embedded import EmbeddedBackend
 
-        runtime = EmbeddedBackend(amounts, zygote, store)
+        runtime = EmbeddedBackend(amounts, zygote, store, seed)
         backend.install(runtime)
         for callback in _on_init:
             callback(runtime)
@@ -179,7 +185,7 @@ def remote(*functions: Any, **options: Any) -> Any:
 
     Args:
         *functions: the one function, when used without parentheses.
-        **options: see TaskOptions: num_cpus, num_gpus, resources, num_returns, max_retries, name, read_only.
+        **options: see TaskOptions: num_cpus, num_gpus, resources, num_returns, max_retries, name, read_only, seed.
 
     Raises:
         TypeError, ValueError: not a function, or an option that is refused.

@@ -11,6 +11,7 @@ from typing import Any
 
 from jray.other_names import OF_OPTIONS
 from jray.runtime.ids import MAX_RETURNS
+from jray.runtime.seeds import MOST as MOST_SEED
 
 DEFAULT_RETRIES = 3
 _RAY_ONLY = frozenset(
@@ -46,6 +47,8 @@ class TaskOptions:
         name: what messages and pictures call it; the function's name when None.
         read_only: arrays of 64 KiB and more that it receives can't be written, as in Ray; else they are its own to
             change. None: as `init` said.
+        seed: what `random` and numpy's global state are seeded with before it runs, so that the same call draws the
+            same numbers. In a `map`, each item has a seed of its own, made of this and its index. None: as `init` said.
     """
 
     num_cpus: float = 1.0
@@ -55,6 +58,7 @@ class TaskOptions:
     max_retries: int = DEFAULT_RETRIES
     name: str | None = None
     read_only: bool | None = None
+    seed: int | None = None
 
     def merged(self, changes: Mapping[str, Any]) -> TaskOptions:
         """These options with some of them changed.
@@ -154,6 +158,11 @@ def _check_flag(option: str, value: object) -> None:
         raise TypeError(msg)
 
 
+def _check_seed(option: str, value: object) -> None:
+    if value is not None:
+        _check_whole(option, value, 0, MOST_SEED)
+
+
 _CHECKS = {
     "num_cpus": _check_amount,
     "num_gpus": _check_gpus,
@@ -162,4 +171,5 @@ _CHECKS = {
     "max_retries": lambda option, value: _check_whole(option, value, -1, 1 << 30),
     "name": _check_name,
     "read_only": _check_flag,
+    "seed": _check_seed,
 }

@@ -13,6 +13,7 @@ from jray.other_names import OF_FUNCTIONS
 from jray.runtime.backend import Call, current
 from jray.runtime.core.resources import shape_of
 from jray.runtime.object_ref import ObjectRef
+from jray.runtime.seeds import OF_MAP, derived_seed
 from jray.runtime.serde.code import PackedForm
 
 _P = ParamSpec("_P")
@@ -39,6 +40,7 @@ class RemoteFunction(Generic[_P, _T]):
         functools.update_wrapper(self, function)
         self._function = function
         self._options = options
+        self._seed = options.seed
         self._is_callable_here = is_callable_here
         amounts = {"CPU": options.num_cpus, "GPU": options.num_gpus, **options.resources}
         self._shape = shape_of(amounts)
@@ -69,12 +71,15 @@ class RemoteFunction(Generic[_P, _T]):
         Raises:
             TypeError: the arguments do not fit the function, or something can't be pickled.
         """
+        return self._start(args, kwargs, self._seed)
+
+    def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any], seed: int | None) -> Any:
         try:
             self._signature.check(args, kwargs)
         except TypeError as error:
             raise TypeError(f"{self._name}.remote() {error}. {self._signature.describe()}") from None
         refs = current().submit(
-            Call(self._function, args, kwargs, self._options, self._shape, self._name, self._key, self._form)
+            Call(self._function, args, kwargs, self._options, self._shape, self._name, self._key, self._form, seed)
         )
         if self._options.num_returns == 1:
             return refs[0]
@@ -99,7 +104,10 @@ class RemoteFunction(Generic[_P, _T]):
         if not iterables:
             msg = f"{self._name}.map() was refused. It was given nothing to go through. Write {self._name}.map(items)."
             raise TypeError(msg)
-        started = [self.remote(*args) for args in zip(*iterables, strict=False)]
+        started = [
+            self._start(args, {}, None if self._seed is None else derived_seed(OF_MAP, self._seed, index))
+            for index, args in enumerate(zip(*iterables, strict=False))
+        ]
         refs = [ref for made in started if made is not None for ref in (made if isinstance(made, list) else [made])]
         if refs:
             current().on_map(self._name, refs)

@@ -42,6 +42,13 @@ class RuntimeContext:
         """The GPUs of the running task, by kind of accelerator: `{"GPU": ["0"]}`; none outside tasks."""
         return {"GPU": [str(gpu) for gpu in self._where.gpus]}
 
+    def get_task_seed(self) -> int | None:
+        """The seed of the running task, for generators of its own: `np.random.default_rng(context.get_task_seed())`.
+
+        None outside tasks, and when no seed was asked for, by `init` or by the option.
+        """
+        return self._where.seed
+
     def get_actor_id(self) -> str | None:
         """Always None: there are no actors yet."""
         return None

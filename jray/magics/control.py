@@ -43,7 +43,7 @@ COMMANDS = {
         Command("memory", "[NAME] [--all]", "Every object, or those that NAME holds: size, place, holder, maker."),
         Command(
             "init",
-            "[--num-cpus N] [--num-gpus N] [--resources NAME=N,...]",
+            "[--num-cpus N] [--num-gpus N] [--resources NAME=N,...] [--seed N]",
             "Start with these; the first use starts it with all CPUs and GPUs.",
         ),
         Command("stop", "", "End all tasks and workers; values that you have stay valid."),
@@ -139,6 +139,7 @@ class ControlMagics(Magics):
         parser.add_argument("--num-cpus", type=float)
         parser.add_argument("--num-gpus", type=float)
         parser.add_argument("--resources", type=parse_resources)
+        parser.add_argument("--seed", type=int)
         arguments = parse(parser, *split_line(rest, flags=()), magic="%jray", options=COMMANDS["init"].options)
         if api.is_initialized():
             raise UsageError(
@@ -146,7 +147,7 @@ class ControlMagics(Magics):
                 "%jray stop ends it, with all tasks; then start it again."
             )
         try:
-            info = api.init(num_cpus=arguments.num_cpus, num_gpus=arguments.num_gpus, resources=arguments.resources)
+            info = api.init(**vars(arguments))
         except (ValueError, TypeError) as error:
             raise UsageError(str(error)) from None
         print(info)

@@ -44,6 +44,7 @@ class RemoteMagics(Magics):
     )
     @argument("--max-retries", type=int, metavar="N", help="run again when the worker dies (cells 0, functions 3)")
     @argument("--name", metavar="NAME", help="what messages call it (default: the cell's prompt)")
+    @argument("--seed", type=int, metavar="N", help="of `random` and numpy: the same numbers at each run")
     @argument("--read-only", action="store_const", const=True, help="large arrays that come in can't be written")
     @no_var_expand
     @line_cell_magic
@@ -143,5 +144,6 @@ def _task_options(arguments: Any) -> dict[str, Any]:
         "name": arguments.name,
         "resources": arguments.resources,
         "read_only": arguments.read_only,
+        "seed": arguments.seed,
     }
     return {name: value for name, value in given.items() if value is not None}

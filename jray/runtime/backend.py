@@ -33,6 +33,7 @@ class Call(NamedTuple):
     name: str  # for people
     key: str  # which function it is, for the running mean of its duration
     form: PackedForm  # of the function
+    seed: int | None = None  # what it draws random numbers from; None: what the runtime has for it, if anything
 
 
 class Readiness(NamedTuple):
@@ -58,6 +59,7 @@ class Where:
     task_name: str | None
     resources: Mapping[str, float]
     gpus: tuple[int, ...] | tuple[str, ...]  # that the task has; by the names of CUDA_VISIBLE_DEVICES, if it was set
+    seed: int | None  # that the task was seeded with
 
 
 class Backend(Protocol):

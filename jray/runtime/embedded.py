@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from jray.exceptions import GetTimeoutError, ObjectLostError
@@ -24,6 +25,7 @@ from jray.runtime.interrupts import shielded
 from jray.runtime.object_ref import ObjectRef, owner_of, uncounted
 from jray.runtime.pool.worker_pool import WorkerPool
 from jray.runtime.pool.zygote import Zygote
+from jray.runtime.seeds import OF_ROOT, derived_seed
 from jray.runtime.serde.code import pack_code
 from jray.runtime.serde.kinds import kind_of
 from jray.runtime.serde.values import Packed, pack
@@ -44,12 +46,16 @@ class EmbeddedBackend:
 
     name = "jray"
 
-    def __init__(self, resources: Mapping[str, float], zygote: Zygote, store: StoreOptions) -> None:
-        """Start with these resources ("CPU" among them); `zygote` is ours from now on."""
+    def __init__(
+        self, resources: Mapping[str, float], zygote: Zygote, store: StoreOptions, seed: int | None = None
+    ) -> None:
+        """Start with these resources ("CPU" among them); `zygote` is ours from now on. `seed` is that of all tasks."""
         memory = int(usable_memory() * STORE_SHARE) if store.memory is None else store.memory
         processes = math.ceil(resources["CPU"]) + 1
         limits = StoreLimits.of(memory, store.spilling_limit, processes)
         self._engine = Engine(shape_of(resources), WorkerPool(zygote), limits, store.spilling_directory)
+        self._seed = seed
+        self._next_number = count().__next__  # of a task, for its seed
         self._read_only = store.read_only  # what the user did not say otherwise
         self._reader = Reader(self._engine.memory_of, self._engine.inbox)
         self._futures: queue.SimpleQueue[tuple[ObjectRef[Any], Future[Any]] | None] = queue.SimpleQueue()
@@ -82,8 +88,10 @@ class EmbeddedBackend:
         payload: tuple[Packed | None, Room | None],
         needs: tuple[ObjectId, ...],
     ) -> list[ObjectRef[Any]]:
-        task = _next_id()
-        options = call.options
+        task, seed, options = _next_id(), call.seed, call.options
+        if self._seed is not None:
+            number = self._next_number()  # also of one that has a seed: it changes nothing for the others
+            seed = derived_seed(OF_ROOT, self._seed, number) if seed is None else seed
         code_parcel, code_pins = self._park(*code, "code of", call.name)
         try:
             payload_parcel, payload_pins = self._park(*payload, "arguments of", call.name)
@@ -100,6 +108,7 @@ class EmbeddedBackend:
             0,
             self.current_origin(),
             self._read_only if options.read_only is None else options.read_only,
+            seed,
         )
         spec = TaskSpec(
             task,
@@ -348,7 +357,7 @@ class EmbeddedBackend:
 
     def where(self) -> Where:
         """As in Backend."""
-        return Where(worker=KERNEL, task=None, task_name=None, resources={}, gpus=())
+        return Where(worker=KERNEL, task=None, task_name=None, resources={}, gpus=(), seed=None)
 
     def guard_interrupts(self) -> None:
         """Another cell begins: take over SIGINT again, and forget a press that came too late for the last one."""

@@ -62,6 +62,7 @@ class Run:
     depth: int
     origin: int
     read_only: bool  # the arrays that it receives can't be written
+    seed: int | None  # of the random numbers that it draws
 
 
 @message
@@ -146,6 +147,7 @@ class Submit:
     code: Parcel
     payload: Parcel
     read_only: bool
+    seed: int | None
 
 
 @message

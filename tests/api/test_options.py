@@ -34,6 +34,10 @@ def work():
         ({"num_returns": "streaming"}, TypeError, "not there yet"),
         ({"max_retries": -2}, ValueError, "out of range"),
         ({"name": 3}, TypeError, "string"),
+        ({"seed": -1}, ValueError, "out of range"),
+        ({"seed": 1 << 64}, ValueError, "out of range"),
+        ({"seed": 1.5}, TypeError, "whole number"),
+        ({"seed": True}, TypeError, "whole number"),
     ],
 )
 def test_a_wrong_option_is_refused_where_it_is_given(options, error, says):

@@ -106,6 +106,8 @@ def test_braces_and_dollars_of_the_line_are_left_alone(shell):
         ("%%remote --num-gpus 1.5\na = 1", "no task can have parts of several"),
         ("%jray init --num-gpus many", "invalid float value: 'many'. %jray? tells more."),
         ("%%remote --max-retries -2\na = 1", "Give a number from -1"),
+        ("%%remote --seed -1\na = 1", "Give a number from 0"),
+        ("%%remote --seed new\na = 1", "invalid int value: 'new'"),
         ("%%remote --resources disk\na = 1", "--resources disk was refused"),
         ("%%remote --resources CPU=1\na = 1", "CPU has an option of its own"),
         ("%%remote\n# nothing", "nothing to run"),

@@ -46,6 +46,6 @@ def test_a_reply_that_the_helper_has_read_is_found_without_reading(link):
 
 
 def test_an_attempt_that_the_helper_has_read_is_found_without_reading(link):
-    run = wire.Run(1, 1, "f", (), 0, None, 0, (), 1, (), 0, 0, read_only=False)
+    run = wire.Run(1, 1, "f", (), 0, None, 0, (), 1, (), 0, 0, read_only=False, seed=None)
     link._reading = reads_first(link, run)
     assert link.next_run() is run

@@ -31,6 +31,7 @@ class TaskBody(NamedTuple):
     depth: int
     origin: int
     read_only: bool  # the arrays that it receives
+    seed: int | None  # of the random numbers that it draws
 
 
 class Maker(NamedTuple):
@@ -264,6 +265,7 @@ class Books:
             body.depth,
             body.origin,
             body.read_only,
+            body.seed,
         )
 
     def _unparcel(self, parcel: wire.Parcel) -> tuple[wire.Wire, int]:

@@ -103,6 +103,7 @@ class Interpreter:
             sent.depth,
             sent.origin,
             sent.read_only,
+            sent.seed,
         )
         spec = m.TaskSpec(
             sent.task,

@@ -71,6 +71,7 @@ class WorkerClient:
                 code_parcel,
                 payload_parcel,
                 context.read_only if options.read_only is None else options.read_only,
+                call.seed if context.seed is None else context.seed_of_child(call.seed),
             )
         )
         for object_id in parked:
@@ -222,6 +223,7 @@ class WorkerClient:
             task_name=context.name,
             resources={name: amount / UNIT for name, amount in context.shape},
             gpus=context.gpus,
+            seed=context.seed,
         )
 
     def future(self, ref: ObjectRef[Any]) -> Future[Any]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 
 from jray.runtime import wire
 from jray.runtime.ids import NO_TASK, Shape, TaskId
+from jray.runtime.seeds import OF_PARENT, derived_seed
 
 
 @dataclass(slots=True)
@@ -20,9 +23,19 @@ class Context:
     origin: int = 0  # the cell that all this started in; the kernel knows what the number means
     shape: Shape = ()
     read_only: bool = False  # the arrays that it receives
+    seed: int | None = None  # that its random numbers come of
+    _next_child: Callable[[], int] = count().__next__  # numbers its children, if it has a seed
 
     def enter(self, run: wire.Run) -> None:
         """This attempt runs now."""
         self.task, self.attempt, self.name = run.task, run.attempt, run.name
         self.depth, self.origin, self.shape = run.depth, run.origin, run.shape
-        self.read_only = run.read_only
+        self.read_only, self.seed = run.read_only, run.seed
+        if run.seed is not None:
+            self._next_child = count().__next__
+
+    def seed_of_child(self, own: int | None) -> int:
+        """What the next child of a seeded task draws from; `own` is what it was given itself."""
+        assert self.seed is not None  # noqa: S101 - the caller has looked
+        number = self._next_child()  # also of one that has a seed: it changes nothing for the others
+        return derived_seed(OF_PARENT, self.seed, number) if own is None else own

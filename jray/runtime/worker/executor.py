@@ -20,6 +20,7 @@ from jray.runtime.worker.context import Context
 from jray.runtime.worker.functions import LoadedFunctions
 from jray.runtime.worker.link import Link
 from jray.runtime.worker.output import flush_output
+from jray.runtime.worker.randomness import RandomState
 from jray.runtime.worker.threads import ThreadLimit
 
 
@@ -29,7 +30,7 @@ class Executor:
     def __init__(self, link: Link, reader: Reader, context: Context, threads: ThreadLimit, worker: str) -> None:
         """`worker` is how errors call this worker: "w1 (pid 71)", or nothing."""
         self._link, self._reader, self._context, self._worker = link, reader, context, worker
-        self._threads = threads
+        self._threads, self._random = threads, RandomState()
         self._functions = LoadedFunctions(lambda code: unpack(code, ()))
 
     def run(self, run: wire.Run) -> None:
@@ -51,6 +52,8 @@ class Executor:
 
     def _run_and_store(self, run: wire.Run, stored: list[StoredValue]) -> tuple[tuple[ObjectId, ...], ...]:
         """The results go into `stored`, one by one; returned are the refs in each."""
+        if run.seed is not None or self._random.is_seeded:
+            self._random.apply(run.seed)
         result = self._call(run)
         names: Sequence[str] | None = None
         if type(result) is NamedResults:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import socket
-import sys
 import threading
 from typing import NamedTuple
 
@@ -68,7 +66,3 @@ def _be_alone(birth: Birth) -> None:
     for descriptor, target in ((birth.stdout, 1), (birth.stderr, 2)):
         os.dup2(descriptor, target)
         os.close(descriptor)
-    random.seed()
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()  # all forks would draw the same numbers
