@@ -12,8 +12,10 @@ import pytest
 
 from jray.runtime.core import messages as m
 from jray.runtime.core.gpus import GpuWorkers
+from jray.runtime.core.idle import IdleWorkers
 from jray.runtime.core.model import ObjectState, TaskState, WorkerState
 from jray.runtime.core.placement import Placement
+from jray.runtime.core.pool import PoolEvents
 from jray.runtime.core.references import References
 from jray.runtime.core.resources import Resources
 from jray.runtime.core.scheduler import Scheduler
@@ -76,6 +78,10 @@ def test_what_happens_is_nasty_enough():
         m.RecallTasks,
         m.PublishFailure,
         m.WarnUser,
+        m.KillWorker,
+        m.RestartAsked,
+        m.Resized,
+        m.WorkerSpoiled,
     )
     assert min(said[kind] for kind in rare) >= 20, said
     of_memory = (
@@ -302,7 +308,59 @@ def blocked_tasks_give_their_gpus_back(patch):
     patch.setattr(Placement, "block", and_gpus)
 
 
+def cpus_that_were_taken_away_are_granted(patch):
+    patch.setattr(Resources, "resize", lambda resources, cpus: resources.available.update(CPU=cpus))
+
+
+def new_cpus_are_not_granted(patch):
+    patch.setattr(Resources, "resize", lambda resources, cpus: resources.total.update(CPU=cpus))
+
+
+def who_held_more_cpus_than_there_are_now_never_goes_on(patch):
+    patch.setattr(Resources, "could_resume", lambda resources, units: units <= resources.available.get("CPU", 0))
+
+
+def retired_workers_go_on(patch):
+    patch.setattr(PoolEvents, "_retire", lambda *_, now: ())
+
+
+def retired_workers_are_ended_while_they_are_busy(patch):
+    def retire(events, worker, *, now):
+        worker.is_retired = True
+        yield m.EndWorker(worker.id)
+
+    patch.setattr(PoolEvents, "_retire", retire)
+
+
+def lines_of_retired_workers_are_filled_up(patch):
+    retire = PoolEvents._retire
+
+    def without_a_mark(events, worker, *, now):
+        yield from retire(events, worker, now=now)
+        if worker.lease is not None:
+            worker.lease.recalled = False
+
+    patch.setattr(PoolEvents, "_retire", without_a_mark)
+
+
+def retired_workers_stay_when_they_are_done(patch):
+    patch.setattr(IdleWorkers, "take_retired", lambda _: ())
+
+
+def a_restart_waits_although_it_should_not(patch):
+    retire = PoolEvents._retire
+    patch.setattr(PoolEvents, "_retire", lambda events, worker, *, now: retire(events, worker, now=False))
+
+
 BROKEN = {
+    cpus_that_were_taken_away_are_granted: "CPU are granted",
+    new_cpus_are_not_granted: "could run, and does not",
+    who_held_more_cpus_than_there_are_now_never_goes_on: "could go on, and do not",
+    retired_workers_go_on: "should get no more",
+    retired_workers_are_ended_while_they_are_busy: "is ended, and has",
+    lines_of_retired_workers_are_filled_up: "should get no more",
+    retired_workers_stay_when_they_are_done: "should have ended",
+    a_restart_waits_although_it_should_not: "should have ended",
     gpus_are_counted_by_their_sum: "does not have its GPUs",
     idle_workers_keep_the_memory_of_gpus: "is crowded",
     nobody_waits_until_memory_of_gpus_is_free: "is crowded",

@@ -14,8 +14,8 @@ from jray.runtime.core.placement import (
     MOST_REFUSALS,
     MOST_WITHOUT_CPU,
     RECALL_GRACE_S,
-    REFUSED_S,
 )
+from jray.runtime.core.refusals import REFUSED_S
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.ids import NO_TASK, WorkerId
 from tests.support.builders import (
@@ -287,15 +287,15 @@ class TestPrefetch:
         scheduler = one_cpu()
         tell(scheduler, submitted(1), failed(1, W1))  # took a second
 
-        assert scheduler.placement._mean_s == {"f": 1.0}
+        assert scheduler.placement._durations._means_s == {"f": 1.0}
 
     def test_there_is_an_end_to_the_functions_it_remembers(self, monkeypatch):
-        monkeypatch.setattr("jray.runtime.core.placement._MEANS_LIMIT", 2)
+        monkeypatch.setattr("jray.runtime.core.durations._MOST", 2)
         scheduler = one_cpu()
         for number in (1, 2, 3):
             tell(scheduler, submitted(number, name=f"f{number}"), finished(number, W1))
 
-        assert scheduler.placement._mean_s == {"f3": 1.0}
+        assert scheduler.placement._durations._means_s == {"f3": 1.0}
 
 
 class TestRecall:
@@ -378,8 +378,8 @@ class TestRecall:
 class TestWarnings:
     ENDLESS = (
         "Task f asks for 3 CPU. This runtime has 2 CPU, 1 gpu, so the task stays pending; nothing else waits behind "
-        "it. Ask for less (.options(...), or the %%remote line), or start again with more: "
-        "jray.shutdown(); jray.init(num_cpus=..., num_gpus=..., resources={...})."
+        "it. Ask for less (.options(...), or the %%remote line), or give it more: "
+        "jray.resize(num_cpus=...)."
     )
 
     BOTH = (
@@ -392,6 +392,11 @@ class TestWarnings:
         scheduler = Scheduler(cpus(2, gpu=1))
 
         assert hear(scheduler, submitted(1, shape=cpus(3))) == [m.WarnUser(self.ENDLESS)]
+
+    def test_for_more_than_cpus_jray_must_be_started_again(self):
+        (warning,) = hear(Scheduler(cpus(2, gpu=1)), submitted(1, shape=cpus(3, gpu=2)))
+
+        assert warning.text.endswith("jray.init(num_cpus=..., num_gpus=..., resources={...}).")
 
     def test_it_is_said_once_for_each_shape(self):
         scheduler = Scheduler(cpus(2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jray.runtime.core.model import WorkerRecord
+from jray.runtime.core.model import WorkerRecord, WorkerState
 from jray.runtime.ids import WorkerId
 
 SURPLUS_S = 10.0  # workers beyond the number of CPUs that are idle for so long end
@@ -16,9 +16,10 @@ class IdleWorkers:
     Workers with GPUs are beside the stack: who takes one wants a certain one.
     """
 
-    def __init__(self, kept: int) -> None:
-        """So many may stay idle for ever; none of those that have GPUs, whose memory others may want."""
-        self._kept = kept
+    def __init__(self) -> None:
+        """There are none."""
+        self.kept = 1  # so many may stay for ever; none of those that have GPUs, whose memory others may want
+        self._retired: list[WorkerRecord] = []  # to be told to end
         self._with_gpus: dict[WorkerId, WorkerRecord] = {}
         self._workers: dict[WorkerId, WorkerRecord] = {}  # the last one is the warmest
         self._look_at: float | None = None  # when to look for surplus workers
@@ -42,11 +43,23 @@ class IdleWorkers:
         workers = self._with_gpus if worker.gpus else self._workers
         workers.pop(worker.id, None)
 
+    def retire(self, worker: WorkerRecord) -> None:
+        """It is to end, if it was not told so before. What it holds is known only when its process has ended."""
+        if worker.state is WorkerState.IDLE:
+            self.remove(worker)
+            worker.state = WorkerState.LEAVING
+            self._retired.append(worker)
+
+    def take_retired(self) -> Iterator[WorkerRecord]:
+        """Those that must be told now."""
+        yield from (worker for worker in self._retired if worker.state is WorkerState.LEAVING)
+        self._retired.clear()
+
     def when_to_look(self, now: float) -> float | None:
         """Some may be too many: look again at that time whether they have been idle since."""
-        if self._look_at is None and (self._with_gpus or len(self._workers) > self._kept):
+        if self._look_at is None and (self._with_gpus or len(self._workers) > self.kept):
             idle = [*self._with_gpus.values()]
-            if len(self._workers) > self._kept:
+            if len(self._workers) > self.kept:
                 idle += self._workers.values()
             self._idle_before = {worker.id: worker.leases for worker in idle if worker.holds_nothing}
             if self._idle_before:
@@ -59,6 +72,6 @@ class IdleWorkers:
             return
         self._look_at = None
         for worker in [*self._with_gpus.values(), *self._workers.values()]:
-            is_one_too_many = worker.gpus or len(self._workers) > self._kept
+            is_one_too_many = worker.gpus or len(self._workers) > self.kept
             if is_one_too_many and worker.holds_nothing and self._idle_before.get(worker.id) == worker.leases:
                 yield worker

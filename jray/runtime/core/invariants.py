@@ -45,7 +45,8 @@ def _check_resources(scheduler: Scheduler) -> None:
         without_cpu += not worker.lease.cpus and not worker.lease.released
     for name, total in placement.resources.total.items():
         free = placement.resources.available[name]
-        _require(free >= 0, f"{name} is oversubscribed by {-free}")
+        owed = placement.resources.overdrawn if name == CPU else 0
+        _require(free >= -owed, f"{name} is oversubscribed by {-free}, of which {owed} was taken away")
         _require(free + held[name] == total, f"{name}: {free} free + {held[name]} held != {total}")
     _require(placement.without_cpu == without_cpu, "leases without CPU are miscounted")
     _require(sum(placement.resources.free_gpus) == placement.resources.available.get(GPU, 0), "GPUs are miscounted")
@@ -87,6 +88,7 @@ def _check_workers(scheduler: Scheduler) -> None:
     _require(len(resuming) == len({worker.id for worker in resuming}), "a worker resumes twice")
     for worker in scheduler.placement.workers.values():
         lease = worker.lease
+        _require(not (worker.is_retired and worker.state is WorkerState.IDLE), "is retired, and stays:", worker)
         _require((worker.state is WorkerState.BUSY) == (lease is not None), "state and lease differ:", worker)
         if lease is None:
             continue
@@ -142,7 +144,7 @@ def _check_nobody_waits_without_reason(scheduler: Scheduler) -> None:
     placement = scheduler.placement
     for worker in list(placement.resuming)[:1]:
         assert worker.lease is not None  # noqa: S101 - checked above
-        _require(worker.lease.cpus > placement.resources.available.get(CPU, 0), f"{worker.id} could go on")
+        _require(not placement.resources.could_resume(worker.lease.cpus), f"{worker.id} could go on")
     for queue in placement.queues.values():
         if queue.length and queue.cpus and not placement.resuming:
             has_room = placement.resources.fits(queue.shape) and placement.can_have_worker(queue, scheduler.now)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
@@ -129,7 +129,7 @@ class Memory:
         self._idle: OrderedDict[ObjectId, BlockRecord] = OrderedDict()  # MEMORY without readers; the first go first
         self._wanted: dict[ObjectId, None] = {}  # on disk, and read lately
         self._copied: dict[ObjectId, None] = {}  # to disk, in this batch of events
-        self._is_tight = False
+        self._is_tight, self._kept_warm = False, limits.warm
 
     # ---- processes
 
@@ -137,6 +137,11 @@ class Memory:
         """It lives, and has the standing allowance."""
         self.promises[process] = self.limits.standing
         self.promised += self.limits.standing
+
+    def share_among(self, processes: int) -> None:
+        """So many write at once from now on: together they keep no more free pages than before."""
+        self.limits = replace(self.limits, warm=StoreLimits.of(self.limits.memory, None, processes).warm)
+        self.is_dirty = True
 
     def dismiss(self, process: WorkerId) -> None:
         """It is gone, with what it was promised and asked for."""
@@ -388,7 +393,8 @@ class Memory:
 
     def _warm(self) -> Iterator[Instruction]:
         taken = self.used + self.promised + self.returning
-        is_tight = taken > self.limits.memory * _TIGHT[not self._is_tight]
-        if is_tight != self._is_tight:
-            self._is_tight = is_tight
-            yield KeepWarm(0 if is_tight else self.limits.warm)
+        self._is_tight = taken > self.limits.memory * _TIGHT[not self._is_tight]
+        warm = 0 if self._is_tight else self.limits.warm
+        if warm != self._kept_warm:
+            self._kept_warm = warm
+            yield KeepWarm(warm)

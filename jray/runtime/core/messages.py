@@ -166,6 +166,30 @@ class WorkerRefused:
 
 
 @message
+class WorkerSpoiled:
+    """A worker is not fit for tasks any more: what prepares it for them has failed in it."""
+
+    at: float
+    worker: WorkerId
+
+
+@message
+class RestartAsked:
+    """The user wants new worker processes. `now`: tasks that run are not waited for."""
+
+    at: float
+    now: bool
+
+
+@message
+class Resized:
+    """The user has changed how many CPUs there are."""
+
+    at: float
+    cpus: int  # in units
+
+
+@message
 class TimerFired:
     """The time of the last SetTimer has come."""
 
@@ -192,6 +216,9 @@ Event: TypeAlias = (
     | ObjectLoaded
     | WorkerLost
     | WorkerRefused
+    | WorkerSpoiled
+    | RestartAsked
+    | Resized
     | TimerFired
 )
 
@@ -209,10 +236,17 @@ class StartWorker:
 
 @message
 class EndWorker:
-    """It is idle, and not needed any more, or its GPUs are needed by others.
+    """It is idle, and not needed any more, or its GPUs are needed by others, or another one takes its place.
 
-    The scheduler has forgotten it; one with GPUs is remembered until its process has ended.
+    The scheduler has forgotten it; one that has GPUs, or may hold something, is remembered until its process has ended.
     """
+
+    worker: WorkerId
+
+
+@message
+class KillWorker:
+    """It is busy, and the user does not want to wait for it. That it is lost is told as always."""
 
     worker: WorkerId
 
@@ -285,6 +319,7 @@ class WarnUser:
 Instruction: TypeAlias = (
     StartWorker
     | EndWorker
+    | KillWorker
     | SendTasks
     | RecallTasks
     | PublishReport

@@ -65,7 +65,7 @@ class WorkerState(Enum):
 
     IDLE = "idle"
     BUSY = "busy"
-    LEAVING = "leaving"  # was told to end, and has GPUs: until its process has ended their memory is not free
+    LEAVING = "leaving"  # was told to end, and has GPUs, or may hold something, until its process has ended
     DEAD = "dead"
 
 
@@ -140,6 +140,7 @@ class WorkerRecord:
     )  # of replies that it has not read yet, by request
     asks: dict[int, Ask] = field(default_factory=dict)  # open waits, by request
     leases: int = 0  # that it has had
+    is_retired: bool = False  # gets no more tasks, and ends when it has none
 
     @property
     def holds_nothing(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 
+from jray.runtime.core.durations import Durations
 from jray.runtime.core.gpus import NO_GPUS, GpuWorkers
 from jray.runtime.core.idle import IdleWorkers
 from jray.runtime.core.messages import (
@@ -21,6 +22,7 @@ from jray.runtime.core.messages import (
 )
 from jray.runtime.core.model import Ask, Lease, TaskRecord, TaskState, WorkerRecord, WorkerState
 from jray.runtime.core.queues import ShapeQueue
+from jray.runtime.core.refusals import Refusals
 from jray.runtime.core.resources import CPU, Resources
 from jray.runtime.core.warnings import Warnings
 from jray.runtime.ids import UNIT, Shape, TaskId, WorkerId
@@ -30,10 +32,8 @@ LINE_LIMIT = 128  # attempts in one worker's line
 RECALL_GRACE_S = 0.02  # a line that is this late is called back, so that nobody waits behind a long task
 MOST_WITHOUT_CPU = 32  # tasks with num_cpus=0 that run at once: each needs a process all the same
 _BLOCKED_BESIDE_CPUS = 4  # and two for each CPU: so many tasks may be blocked before others stop to run past them
-REFUSED_S = 0.5  # after the system refused a worker it is not asked again for so long
 MOST_REFUSALS = 10  # in a row, while every worker that there is waits for others: then tasks fail
 _EMPTY_QUEUES_KEPT = 64  # a session asks for a few shapes again and again; who asks for thousands pays for none twice
-_MEANS_LIMIT = 10_000  # functions whose mean duration is remembered
 
 Move = Callable[[TaskRecord, TaskState], None]
 Reply = Callable[[Ask], ReplyToWait]
@@ -56,19 +56,23 @@ class Placement:
         self.resuming: deque[WorkerRecord] = deque()  # their heads stand ahead of all queued tasks
         self.without_cpu = 0  # leases whose shape has no CPU, less the released ones
         self.gpu_workers = GpuWorkers(self.resources)
-        self._idle = IdleWorkers(max(1, -(-self.resources.total.get(CPU, 0) // UNIT)))
-        self._most_blocked = _BLOCKED_BESIDE_CPUS + 2 * self.resources.total.get(CPU, 0) // UNIT
+        self.idle = IdleWorkers()
+        self._set_limits(self.resources.total.get(CPU, 0))
         self._hungry: dict[WorkerId, WorkerRecord] = {}  # busy, and their line has become short
         self._blocked: dict[WorkerId, WorkerRecord] = {}
-        self._mean_s: dict[str, float] = {}
+        self._durations = Durations(unknown_s=LINE_BUDGET_S)
         self._move, self._reply = move, reply
         self._tasks = tasks
         self._orders = 0
         self._next_worker = next_worker
         self._timer: float | None = None
-        self._refused_until = 0.0  # no worker is asked for before
-        self._refusals = 0  # in a row
+        self.refusals = Refusals()
         self._warnings = Warnings(self.resources, tasks, self._blocked)
+
+    def _set_limits(self, cpus: int) -> None:
+        """What follows from the number of CPUs."""
+        self.idle.kept = max(1, -(-cpus // UNIT))
+        self._most_blocked = _BLOCKED_BESIDE_CPUS + 2 * cpus // UNIT
 
     # ---- what the scheduler notes down
 
@@ -91,10 +95,10 @@ class Placement:
         if lease is None or lease.line.get(task) != attempt:
             return False
         del lease.line[task]
-        self._refusals = 0
+        self.refusals.in_a_row = 0
         record = self._tasks[task]
         expected_s = self._expected_s(record)
-        self._learn(record.spec.function, took_s)
+        self._durations.learn(record.spec.function, took_s)
         if lease.line:
             # At least what we now know of such tasks: if this one was slow, nothing more is put behind the others.
             rest_s = len(lease.line) * self._expected_s(record)
@@ -144,38 +148,39 @@ class Placement:
         else:
             self.resuming.append(worker)
 
-    def note_refusal(self, now: float) -> bool:
-        """The system refused a worker. True when that is news, and not one of several that were asked for together."""
-        if now < self._refused_until:
-            return False
-        self._refused_until = now + REFUSED_S
-        self._refusals += 1
-        return self._refusals == 1
-
     @property
     def is_refused_for_good(self) -> bool:
         """Nothing speaks for better luck: the system has refused for long, and whatever lives is blocked."""
         is_still = len(self._blocked) == len(self.workers)
-        return self._refusals >= MOST_REFUSALS and is_still
+        return self.refusals.in_a_row >= MOST_REFUSALS and is_still
 
     def can_have_worker(self, queue: ShapeQueue, now: float) -> bool:
         """Whether a lease that fits could be opened now, as far as processes go."""
         if not queue.gpus:
-            return len(self._idle) > 0 or now >= self._refused_until
+            return len(self.idle) > 0 or now >= self.refusals.until
         place = self.gpu_workers.place_for(queue.gpus)
-        return place.is_free and (place.worker is not None or now >= self._refused_until)
+        return place.is_free and (place.worker is not None or now >= self.refusals.until)
 
     def end_lease(self, worker: WorkerRecord) -> None:
         """Everything it holds is free; the worker is idle."""
         self._release(worker)
         worker.state = WorkerState.IDLE
-        self._idle.add(worker)
+        self.idle.add(worker)
+        if worker.is_retired:
+            self.idle.retire(worker)
+
+    def resize(self, cpus: int) -> None:
+        """There are so many CPUs now, in units. Who holds some keeps them; nothing starts until it fits."""
+        self.resources.resize(cpus)
+        self._set_limits(cpus)
+        for queue in self.queues.values():
+            queue.is_announced = queue.is_announced and not self.resources.could_fit(queue.shape)
 
     def lose(self, worker: WorkerRecord) -> None:
         """Its process ended."""
         self._release(worker)
         worker.state = WorkerState.DEAD
-        self._idle.remove(worker)
+        self.idle.remove(worker)
         self.gpu_workers.forget(worker)
         del self.workers[worker.id]
 
@@ -205,6 +210,8 @@ class Placement:
 
     def settle(self, now: float) -> Iterator[Instruction]:
         """Everything that has become possible."""
+        for worker in self.idle.take_retired():
+            yield EndWorker(worker.id)
         yield from self._resume()
         waiting: list[ShapeQueue] = []  # ahead of the queue that is served
         for queue in self._by_priority():
@@ -213,15 +220,15 @@ class Placement:
             if queue.length:
                 waiting.append(queue)
                 yield from self._warnings.about(queue)
-        for worker in self._idle.surplus(now):
+        for worker in self.idle.surplus(now):
             yield self._end(worker)
-        look_at = self._idle.when_to_look(now)
+        look_at = self.idle.when_to_look(now)
         if look_at is not None:
             yield from self.set_timer(look_at)
 
     def _end(self, worker: WorkerRecord) -> EndWorker:
         if worker.gpus:
-            self._idle.remove(worker)
+            self.idle.remove(worker)
             worker.state = WorkerState.LEAVING
         else:
             self.lose(worker)
@@ -248,7 +255,7 @@ class Placement:
             assert lease is not None  # noqa: S101 - a worker that loses its lease leaves the line
             assert lease.ask is not None  # noqa: S101
             if lease.cpus:
-                if lease.cpus > self.resources.available.get(CPU, 0):
+                if not self.resources.could_resume(lease.cpus):
                     return
                 self.resources.take_cpus(lease.cpus)
             else:
@@ -322,16 +329,16 @@ class Placement:
     def _worker_for(self, queue: ShapeQueue, now: float) -> Generator[Instruction, None, WorkerRecord | None]:
         """An idle worker or a new one. None: not yet; the timer will tell, or the end of one that has to leave."""
         place = self.gpu_workers.place_for(queue.gpus) if queue.gpus else NO_GPUS
-        worker = place.worker if queue.gpus else self._idle.take()
-        if worker is None and now < self._refused_until:
-            yield from self.set_timer(self._refused_until)
+        worker = place.worker if queue.gpus else self.idle.take()
+        if worker is None and now < self.refusals.until:
+            yield from self.set_timer(self.refusals.until)
             return None
         for idle in place.in_the_way:
             yield self._end(idle)
         if not place.is_free:
             return None
         if worker is not None:
-            self._idle.remove(worker)
+            self.idle.remove(worker)
             return worker
         number = WorkerId(self._next_worker())
         worker = self.workers[number] = WorkerRecord(number, place.gpus)
@@ -352,7 +359,7 @@ class Placement:
         """Give the worker a task, and behind it as many short ones as are its fair share."""
         lease = worker.lease
         assert lease is not None  # noqa: S101 - the callers have just looked at it
-        share = 1 + queue.length // (len(self._idle) + len(self._hungry) + 2)
+        share = 1 + queue.length // (len(self.idle) + len(self._hungry) + 2)
         room = min(LINE_LIMIT - len(lease.line), share)
         runs: list[tuple[TaskId, int]] = []
         depth = queue.depth  # of all in this line: a shallower task may have to wait for deeper ones elsewhere
@@ -379,17 +386,5 @@ class Placement:
             self._timer = at
             yield SetTimer(at)
 
-    # ---- how long functions take
-
-    def _learn(self, function: str, took_s: float) -> None:
-        means = self._mean_s
-        mean = means.get(function)
-        if mean is None:
-            if len(means) >= _MEANS_LIMIT:
-                means.clear()
-            means[function] = took_s
-        else:
-            means[function] = mean + 0.2 * (took_s - mean)
-
     def _expected_s(self, task: TaskRecord) -> float:
-        return self._mean_s.get(task.spec.function, LINE_BUDGET_S)
+        return self._durations.expected_s(task.spec.function)

@@ -47,15 +47,17 @@ class Resources:
     GPUs are counted one by one as well, since no task may have two halves of different ones.
 
     Invariant: total == available + everything held by leases; the GPUs of `available` are the sum of `free_gpus`.
-    Checked in invariants.py.
+    Nothing is held twice: `available` is below zero only by CPUs that were taken away while tasks held them, at most
+    by `overdrawn`. Checked in invariants.py.
     """
 
-    __slots__ = ("available", "free_gpus", "total")
+    __slots__ = ("available", "free_gpus", "overdrawn", "total")
 
     def __init__(self, total: Shape) -> None:
         """Start with everything free."""
         self.total: dict[str, int] = dict(total)
         self.available: dict[str, int] = dict(total)
+        self.overdrawn = 0
         self.free_gpus = [UNIT] * (self.total.get(GPU, 0) // UNIT)  # of each, by number
 
     def fits(self, shape: Shape) -> bool:
@@ -98,9 +100,21 @@ class Resources:
         for gpu in gpus:
             self.free_gpus[gpu] += share
 
+    def resize(self, cpus: int) -> None:
+        """There are so many CPUs now. Who holds some keeps them."""
+        self.available[CPU] = self.available.get(CPU, 0) + cpus - self.total.get(CPU, 0)
+        self.total[CPU] = cpus
+        self.overdrawn = max(0, -self.available[CPU])
+
+    def could_resume(self, units: int) -> bool:
+        """Whether so many CPUs may be held again; if there are fewer by now: whether all of them are free."""
+        return min(units, self.total.get(CPU, 0)) <= self.available.get(CPU, 0)
+
     def take_cpus(self, units: int) -> None:
         """Book CPUs of a resumed task as held again."""
         self.available[CPU] -= units
+        if self.available[CPU] < 0:
+            self.overdrawn = max(self.overdrawn, -self.available[CPU])
 
     def give_back_cpus(self, units: int) -> None:
         """Book CPUs of a blocked task as free."""

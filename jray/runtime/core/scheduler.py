@@ -7,11 +7,11 @@ next and where in placement.py. What is heard of objects is handled in objects.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from typing import Any
 
-from jray.runtime.core import messages as m
+from jray.runtime.core import messages as m, refusals
 from jray.runtime.core.history import History
 from jray.runtime.core.memory import Memory, Request, StoreLimits
 from jray.runtime.core.model import (
@@ -26,6 +26,7 @@ from jray.runtime.core.model import (
 )
 from jray.runtime.core.objects import ObjectEvents
 from jray.runtime.core.placement import Placement
+from jray.runtime.core.pool import PoolEvents
 from jray.runtime.core.references import References
 from jray.runtime.core.store_words import why_no_room
 from jray.runtime.ids import KERNEL, ObjectId, Shape, TaskId, returned_object
@@ -68,6 +69,7 @@ class Scheduler:
             m.WorkerRefused: self._on_worker_refused,
             m.TimerFired: self._on_timer,
             **dict(self._objects.handlers()),
+            **dict(PoolEvents(self.placement, self.memory, self._give).handlers()),
         }
 
     def handle(self, events: Sequence[m.Event]) -> list[m.Instruction]:
@@ -79,6 +81,9 @@ class Scheduler:
         self._settle()
         out, self._out = self._out, []
         return out
+
+    def _give(self, orders: Iterable[m.Instruction]) -> None:
+        self._out.extend(orders)
 
     def _settle(self) -> None:
         while self._resolved:
@@ -270,8 +275,8 @@ class Scheduler:
         line = [self.tasks[task] for task in worker.lease.line] if worker.lease is not None else []
         self.placement.lose(worker)
         self._objects.forget_worker(worker)
-        if self.placement.note_refusal(event.at):
-            self._out.append(m.WarnUser(_refused(event.reason)))
+        if self.placement.refusals.note(event.at):
+            self._out.append(m.WarnUser(refusals.in_words(event.reason)))
         if line and self.placement.is_refused_for_good:
             self._fail(line.pop(0), None, event.reason)
         for task in reversed(line):
@@ -377,10 +382,3 @@ class Scheduler:
             record = self.references.objects.get(object_id)
             if record is not None and record.waiters is not None:
                 record.waiters.pop(ask, None)
-
-
-def _refused(reason: str) -> str:
-    return (
-        f"No more workers: {reason}. Tasks that are queued wait for the workers that there are; the system is asked "
-        "again every half second. Raise its limits (`ulimit -n`, `ulimit -u`), or use fewer CPUs or nested tasks."
-    )

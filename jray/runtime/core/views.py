@@ -25,7 +25,7 @@ class SchedulerView:
     """The whole picture."""
 
     total: Mapping[str, float]
-    available: Mapping[str, float]  # a resource that is used up is absent, as in Ray
+    available: Mapping[str, float]  # below zero: CPUs that were taken away, and are still held
     functions: tuple[FunctionView, ...]
     workers: int
     busy_workers: int
@@ -67,7 +67,7 @@ def function_views(scheduler: Scheduler, origin: int | None = None) -> tuple[Fun
 def amounts_of(scheduler: Scheduler) -> tuple[Mapping[str, float], Mapping[str, float]]:
     """(total, available) resources by name; one that is used up is absent from `available`, as in Ray."""
     resources = scheduler.placement.resources
-    return _amounts(resources.total), _amounts(resources.available)
+    return _amounts(resources.total), {k: amount for k, amount in _amounts(resources.available).items() if amount > 0}
 
 
 def explain(scheduler: Scheduler, task_id: TaskId) -> str:
@@ -104,7 +104,7 @@ def _why_queued(resources: Resources, task: TaskRecord) -> str:
     if not resources.could_fit(shape):
         there_is = in_words(tuple(sorted(resources.total.items())))
         return f"queued for ever: it needs {in_words(shape)}, and this runtime has {there_is}"
-    free = ", ".join(f"{resources.available.get(name, 0) / UNIT:g} {name}" for name, _ in shape)
+    free = ", ".join(f"{max(0, resources.available.get(name, 0)) / UNIT:g} {name}" for name, _ in shape)
     in_parts = any(name == GPU and amount <= resources.available[GPU] for name, amount in shape)
     but = ", but not on one GPU" if in_parts and GPU in resources.lacking(shape) else ""
     return f"queued: it needs {in_words(shape)}; free now: {free or 'a worker'}{but}"

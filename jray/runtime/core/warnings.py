@@ -32,10 +32,15 @@ class Warnings:
 
     def _infeasible(self, queue: ShapeQueue) -> WarnUser:
         there_is = in_words(tuple(sorted(self._resources.total.items())))
+        total = self._resources.total
+        if {name for name, amount in queue.shape if amount > total.get(name, 0)} == {CPU}:
+            how = "give it more: jray.resize(num_cpus=...)"
+        else:
+            how = "start again with more: jray.shutdown(); jray.init(num_cpus=..., num_gpus=..., resources={...})"
         return WarnUser(
             f"Task {queue.head.spec.name} asks for {in_words(queue.shape)}. This runtime has {there_is}, so the task "
-            "stays pending; nothing else waits behind it. Ask for less (.options(...), or the %%remote line), or start "
-            "again with more: jray.shutdown(); jray.init(num_cpus=..., num_gpus=..., resources={...})."
+            "stays pending; nothing else waits behind it. Ask for less (.options(...), or the %%remote line), or "
+            f"{how}."
         )
 
     def _waits_for_itself(self, queue: ShapeQueue) -> Iterator[Instruction]:

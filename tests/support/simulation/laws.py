@@ -91,8 +91,28 @@ class Laws:
     promised: dict[ObjectId, tuple[ObjectId, ...]] = field(default_factory=dict)  # refs in results, maybe in transit
     refusals: set[str] = field(default_factory=set)  # of workers, by the system: after 5 s of them a task may fail
     warnings: list[str] = field(default_factory=list)
+    retired: dict[WorkerId, bool] = field(default_factory=dict)  # must get no more tasks; True: must not be waited for
+    most_cpus: int = 0  # that there ever were
+    is_resized: bool = False
+
+    def __post_init__(self) -> None:
+        self.most_cpus = dict(self.total).get(CPU, 0)
 
     # ---- facts
+
+    def note_changes(self, events: Sequence[m.Event]) -> None:
+        """The user changes the pool; called before the scheduler hears of it."""
+        for event in events:
+            match event:
+                case m.Resized(_, cpus):
+                    self.total = tuple(sorted({**dict(self.total), CPU: cpus}.items()))
+                    self.most_cpus = max(self.most_cpus, cpus)
+                    self.is_resized = True
+                case m.RestartAsked(_, now):
+                    for worker in self.workers:
+                        self.retired[worker] = now or self.retired.get(worker, False)
+                case m.WorkerSpoiled(_, worker):
+                    self.retired.setdefault(worker, False)
 
     def note_submitted(self, spec: m.TaskSpec) -> list[ObjectId]:
         """Somebody called `.remote()`. Returns the results."""
@@ -147,7 +167,8 @@ class Laws:
     def check_use(self) -> None:
         """Nothing is used twice: those that run now, together, use no more than there is."""
         for name, amount in self._used().items():
-            total = dict(self.total).get(name, 0)
+            # CPUs that were taken away are kept by who held them. Nobody gets them: see _judge_grant.
+            total = self.most_cpus if name == CPU else dict(self.total).get(name, 0)
             law(amount <= total, f"{name} is oversubscribed: {amount} of {total} in use")
         for gpu in range(dict(self.total).get(GPU, 0) // UNIT):
             # A process keeps memory of its GPUs until it ends, whether a task runs in it or not.
@@ -180,11 +201,8 @@ class Laws:
             case m.StartWorker(worker, gpus):
                 law(worker not in self.workers, f"worker {worker} is started twice")
                 law(len(set(gpus)) == len(gpus), f"worker {worker} has a GPU twice: {gpus}")
-            case m.EndWorker(worker):
-                ended = self.workers.get(worker)
-                law(ended is not None, f"{worker} is ended, which is lost or was never started")
-                law(not ended.owes, f"{worker} is ended, and has {ended.owes}")
-                law(not ended.is_ended, f"{worker} is ended twice")
+            case m.EndWorker() | m.KillWorker():
+                self._judge_ended(order)
             case m.SendTasks(worker, runs):
                 self._judge_sent(worker, runs)
             case m.PublishReport(task, worker, attempt):
@@ -202,14 +220,28 @@ class Laws:
                 for object_id in objects:
                     self._judge_freed(object_id)
             case m.WarnUser(text):
-                law(text not in self.warnings, f"said twice: {text}")
+                law(text not in self.warnings or self.is_resized, f"said twice: {text}")
                 self.warnings.append(text)
+
+    def _judge_ended(self, order: m.EndWorker | m.KillWorker) -> None:
+        worker = order.worker
+        ended = self.workers.get(worker)
+        if isinstance(order, m.KillWorker):
+            is_wanted = self.retired.get(worker, False) or ended is None  # or its end was heard in this batch
+            law(is_wanted, f"{worker} is killed, and nobody asked for it")
+            return
+        law(ended is not None, f"{worker} is ended, which is lost or was never started")
+        law(not ended.owes, f"{worker} is ended, and has {ended.owes}")
+        law(not ended.is_ended, f"{worker} is ended twice")
 
     def _judge_sent(self, worker_id: WorkerId, runs: Sequence[tuple[TaskId, int]]) -> None:
         worker = self.workers.get(worker_id)
         law(worker is not None, f"tasks are sent to {worker_id}, which is lost or was never started")
         law(len(runs) > 0, "an empty line is sent")
         law(not worker.is_ended, f"tasks are sent to {worker_id}, which was told to end")
+        law(worker_id not in self.retired, f"tasks are sent to {worker_id}, which should get no more")
+        if not worker.owes:
+            self._judge_grant(self.jobs[runs[0][0]].spec.shape)
         for task, attempt in runs:
             job = self.jobs[task]
             law(not job.is_over, f"{task:x} is sent although its outcome is published")
@@ -225,6 +257,13 @@ class Laws:
             for pin in job.spec.pins:
                 law(self.things[pin].fate is not Fate.FREED, f"{task:x} is sent, but {pin:x} is freed")
             worker.owes[(task, attempt)] = None
+
+    def _judge_grant(self, shape: Shape) -> None:
+        """Of CPUs to a worker that had none. What is really held is at most what the kernel knows to be held."""
+        holders = [worker for worker in self.workers.values() if worker.is_alive and not worker.is_blocked]
+        held = sum(cpus_in(self.jobs[task].spec.shape) for w in holders for task, _ in list(w.owes)[:1])
+        total, more = dict(self.total).get(CPU, 0), cpus_in(shape)
+        law(not more or held + more <= total, f"{more} CPU are granted: {held} are held already, of {total}")
 
     def _judge_failure(self, task: TaskId, argument: ObjectId | None, reason: str) -> None:
         job = self.jobs[task]
@@ -300,9 +339,15 @@ class Laws:
         free = Counter(dict(self.total))
         free.subtract(self._used())
         owed = self.owed_replies()
-        law(not owed or any(wait.cpus > free[CPU] for wait in owed), f"{len(owed)} waits could go on, and do not")
+        most = dict(self.total).get(CPU, 0)  # who held more before it was taken away may go on when all is free
+        law(
+            not owed or any(min(wait.cpus, most) > free[CPU] for wait in owed),
+            f"{len(owed)} waits could go on, and do not",
+        )
         for worker in self.workers.values():
             law(not worker.line, f"{worker.line} were not called back from {worker.id}")
+            is_late = worker.id in self.retired and (not worker.owes or self.retired[worker.id])
+            law(not is_late, f"{worker.id} should have ended")
         without_cpu = sum(not cpus_in(self.jobs[task].spec.shape) for w in self.workers.values() for task, _ in w.owes)
         held = {task for worker in self.workers.values() for task, _ in worker.owes}
         for task, job in self.unfinished.items():

@@ -12,7 +12,7 @@ from random import Random
 from jray.runtime.core.memory import StoreLimits
 from jray.runtime.core.messages import TaskSpec
 from jray.runtime.core.resources import Shape, shape_of
-from jray.runtime.ids import ObjectId, TaskId, WorkerId
+from jray.runtime.ids import UNIT, ObjectId, TaskId, WorkerId
 
 MOVES = ("user", "receive", "deliver", "run", "timer", "lose", "repeat", "abandon")
 
@@ -63,6 +63,34 @@ class StoreMood:
     def keeps(self) -> bool:
         """Whether somebody keeps a view of what it has read."""
         return self.rng.random() < self.keeps_views
+
+
+@dataclass(slots=True)
+class PoolMood:
+    """How the user changes the pool while it runs. It has chance of its own, as the store's mood has."""
+
+    rng: Random
+    restarts: int
+    resizes: int
+    spoils: int  # how many workers turn out to be unfit for tasks
+    weight: float
+
+    @classmethod
+    def drawn(cls, rng: Random, size: int) -> PoolMood | None:
+        """In most of the worlds the pool stays as it is."""
+        if rng.random() < 0.6:
+            return None
+        return cls(
+            rng=rng,
+            restarts=rng.choice((0, 1, 4)) * size,
+            resizes=rng.choice((0, 2, 8)) * size,
+            spoils=rng.choice((0, 0, 4)) * size,
+            weight=rng.choice((0.1, 0.3, 1.0)),
+        )
+
+    def cpus(self) -> int:
+        """How many there are from now on, in units."""
+        return self.rng.choice((0, UNIT // 2, UNIT, UNIT, 2 * UNIT, 3 * UNIT, 5 * UNIT))
 
 
 @dataclass(slots=True)

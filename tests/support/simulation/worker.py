@@ -17,7 +17,7 @@ from tests.support.simulation.memory import Bytes, Told
 from tests.support.simulation.mood import FUNCTIONS, Mood
 from tests.support.simulation.store_client import StoreClient
 
-Order = m.SendTasks | m.RecallTasks | m.ReplyToWait | m.EndWorker | m.GrantRoom | m.RefuseRoom | m.Allow
+Order = m.SendTasks | m.RecallTasks | m.ReplyToWait | m.EndWorker | m.KillWorker | m.GrantRoom | m.RefuseRoom | m.Allow
 REPEATED = (m.TaskFinished, m.TaskFailed, m.AttemptsHandedBack, m.WaitAbandoned)  # what a nasty worker says twice
 
 
@@ -88,7 +88,7 @@ class SimulatedWorker:
                 self._hand_back()
             case m.ReplyToWait(_, request):
                 self._go_on(request)
-            case m.EndWorker():
+            case m.EndWorker() | m.KillWorker():
                 self.die()
             case order:
                 self._hear_of_room(order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
@@ -12,7 +13,7 @@ from jray.runtime.ids import KERNEL, NO_TASK, ObjectId, WorkerId, id_source
 from tests.support.simulation.kernel_store import KernelStore
 from tests.support.simulation.laws import Fate, Laws, law
 from tests.support.simulation.memory import Bytes
-from tests.support.simulation.mood import MOVES, Mood, StoreMood
+from tests.support.simulation.mood import MOVES, Mood, PoolMood, StoreMood
 from tests.support.simulation.worker import Order, SimulatedWorker
 
 MOST_TICKS = 40  # so often a timer fires while nothing else happens, until something is done about it
@@ -30,6 +31,7 @@ class World:
         self.rng = Random(seed)
         self.mood = Mood.drawn(self.rng, size)
         self.mood.store = StoreMood.drawn(Random(f"memory of {seed}"), size)
+        self.pool = PoolMood.drawn(Random(f"workers of {seed}"), size)
         self.laws = Laws(self.mood.total)
         self.scheduler = Scheduler(self.mood.total, limits=self.mood.store.limits if self.mood.store else None)
         self.workers: list[SimulatedWorker] = []  # as long as they have something to say
@@ -49,6 +51,9 @@ class World:
         self.store: KernelStore | None = None
         if self.mood.store is not None:
             self._use_memory(self.mood.store)
+        if self.pool is not None:
+            self._moves = (*self._moves, self._change_pool)
+            self._weights = [*self._weights, self.pool.weight]
 
     def _use_memory(self, mood: StoreMood) -> None:
         truth = Bytes(mood.limits, self.laws)
@@ -207,6 +212,38 @@ class World:
         self.mood.store.moves -= 1
         return self.rng.choice((self.store.put, self.store.put, self.store.read, self.store.drop_view))()
 
+    def _change_pool(self) -> bool:
+        """The user resizes the pool or restarts it; or a worker turns out to be unfit."""
+        assert self.pool is not None
+        pool, alive = self.pool, [worker for worker in self.workers if worker.is_alive]
+        able = []
+        if pool.restarts > 0 and not self._is_user_done:
+            able.append(self._restart)
+        if pool.resizes > 0 and not self._is_user_done:
+            able.append(self._resize)
+        if pool.spoils > 0 and alive:
+            able.append(lambda: self._spoil(pool.rng.choice(alive)))
+        if able:
+            pool.rng.choice(able)()
+        return bool(able)
+
+    def _restart(self) -> None:
+        assert self.pool is not None
+        self.pool.restarts -= 1
+        event = m.RestartAsked(self.now, now=self.pool.rng.random() < 0.3)
+        self._handle([event, *self._read_outboxes(self.rng.randint(0, self.mood.batch))])
+
+    def _resize(self) -> None:
+        assert self.pool is not None
+        self.pool.resizes -= 1
+        event = m.Resized(self.now, self.pool.cpus())
+        self._handle([event, *self._read_outboxes(self.rng.randint(0, self.mood.batch))])
+
+    def _spoil(self, worker: SimulatedWorker) -> None:
+        assert self.pool is not None
+        self.pool.spoils -= 1
+        worker.say(m.WorkerSpoiled(0.0, worker.id))
+
     def _forget(self, refs: list[ObjectId]) -> tuple[ObjectId, ...]:
         dropped = tuple(ref for ref in refs for _ in range(self.laws.kernel_refs[ref]))
         self.laws.kernel_refs.clear()
@@ -265,6 +302,7 @@ class World:
                 self.store.truth.note_heard(event)
         if not events:
             return
+        self.laws.note_changes(events)
         orders = self.scheduler.handle(events)
         self.log.append((events, orders))
         if self._checks_books:
@@ -294,7 +332,7 @@ class World:
             case m.EndWorker(number):
                 self.laws.workers[number].is_ended = True
                 self._put_on_the_way(number, order)
-            case m.SendTasks(number) | m.RecallTasks(number) | m.ReplyToWait(number):
+            case m.SendTasks(number) | m.RecallTasks(number) | m.ReplyToWait(number) | m.KillWorker(number):
                 self._put_on_the_way(number, order)
             case m.GrantRoom(process) | m.RefuseRoom(process) | m.Allow(process):
                 if process == KERNEL and self.store is not None:
@@ -334,9 +372,16 @@ class World:
         objects = scheduler.references.objects.keys()
         law(objects == needed, f"objects {objects ^ needed} are left, or should be")
         resources = scheduler.placement.resources
-        law(resources.available == resources.total, f"only {resources.available} of {resources.total} are free")
+        law(
+            +Counter(resources.available) == +Counter(resources.total),
+            f"only {resources.available} of {resources.total} are free",
+        )
         warned = sum("stays pending" in text for text in self.laws.warnings)
-        law(warned == len(self.laws.infeasible_shapes()), f"{warned} warnings about requests that can never be met")
+        infeasible = len(self.laws.infeasible_shapes())
+        law(
+            warned == infeasible or (self.laws.is_resized and warned > infeasible),
+            f"{warned} warnings about requests that can never be met",
+        )
         law(self._timer is None, "a timer is left")
         if self.store is not None:
             self.store.truth.check_end(needed)
