@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     )
     from jray.runtime.object_ref import ObjectRef as ObjectRef
     from jray.runtime_context import get_gpu_ids as get_gpu_ids, get_runtime_context as get_runtime_context
+    from jray.workers import resize as resize, restart as restart
 
     ObjectID = ObjectRef
 
@@ -43,6 +44,8 @@ __all__ = [
     "is_initialized",
     "put",
     "remote",
+    "resize",
+    "restart",
     "shutdown",
     "wait",
 ]
@@ -62,7 +65,12 @@ _RAY_ONLY = frozenset(
         "util",
     }
 )
-_HOMES = {"ObjectRef": "jray.runtime.object_ref", "ObjectID": "jray.runtime.object_ref"}
+_HOMES = {
+    "ObjectRef": "jray.runtime.object_ref",
+    "ObjectID": "jray.runtime.object_ref",
+    "resize": "jray.workers",
+    "restart": "jray.workers",
+}
 
 
 def __getattr__(name: str) -> Any:

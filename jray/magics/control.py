@@ -16,6 +16,7 @@ from IPython.core.magic_arguments import MagicArgumentParser
 from jray import api
 from jray.kernel.holders import find_holders
 from jray.kernel.session import Session
+from jray.magics import pool
 from jray.magics.line import parse, parse_resources, split_line
 from jray.magics.memory import describe
 from jray.magics.next_steps import next_steps
@@ -46,6 +47,8 @@ COMMANDS = {
             "[--num-cpus N] [--num-gpus N] [--resources NAME=N,...] [--seed N]",
             "Start with these; the first use starts it with all CPUs and GPUs.",
         ),
+        Command("resize", "--num-cpus N", "More or fewer CPUs, at once; what runs goes on."),
+        Command("restart", "[--now]", "New worker processes, busy ones when their task is done; objects stay."),
         Command("stop", "", "End all tasks and workers; values that you have stay valid."),
     )
 }
@@ -143,7 +146,7 @@ class ControlMagics(Magics):
         arguments = parse(parser, *split_line(rest, flags=()), magic="%jray", options=COMMANDS["init"].options)
         if api.is_initialized():
             raise UsageError(
-                "%jray init was refused. jray is running already, and its resources are what it started with. "
+                "%jray init was refused. jray is running already. %jray resize changes its CPUs; for anything else "
                 "%jray stop ends it, with all tasks; then start it again."
             )
         try:
@@ -151,6 +154,12 @@ class ControlMagics(Magics):
         except (ValueError, TypeError) as error:
             raise UsageError(str(error)) from None
         print(info)
+
+    def _resize(self, rest: str) -> None:
+        pool.resize(rest)
+
+    def _restart(self, rest: str) -> None:
+        pool.restart(rest)
 
     def _stop(self, rest: str) -> None:
         _refuse_rest("stop", rest)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from jray.exceptions import GetTimeoutError, ObjectLostError
 from jray.runtime.backend import Call, Readiness, ResourceView, Where
 from jray.runtime.core.memory import StoreLimits
-from jray.runtime.core.messages import TaskSpec
+from jray.runtime.core.messages import Resized, RestartAsked, TaskSpec
 from jray.runtime.core.object_views import StoreView
-from jray.runtime.core.resources import shape_of
+from jray.runtime.core.resources import CPU, cpus_in, shape_of
 from jray.runtime.core.views import SchedulerView
 from jray.runtime.engine import Engine, Sink
 from jray.runtime.engine.books import Maker, TaskBody, lost_object, parked_objects
@@ -358,6 +358,26 @@ class EmbeddedBackend:
     def where(self) -> Where:
         """As in Backend."""
         return Where(worker=KERNEL, task=None, task_name=None, resources={}, gpus=(), seed=None)
+
+    # ---- the pool
+
+    def resize(self, cpus: float) -> None:
+        """There are so many CPUs from now on. Running tasks keep what they hold."""
+        self._engine.change_pool(Resized(time.monotonic(), cpus_in(shape_of({CPU: cpus}))))
+
+    @shielded
+    def restart(self, *, now: bool) -> None:
+        """New workers take the place of all that there are; of busy ones when their task is done, or `now`.
+
+        Raises:
+            OSError: the system refuses another process. Nothing has changed.
+        """
+        zygote = Zygote()
+        try:
+            self._engine.change_pool(RestartAsked(time.monotonic(), now), zygote)
+        except BaseException:
+            zygote.close()
+            raise
 
     def guard_interrupts(self) -> None:
         """Another cell begins: take over SIGINT again, and forget a press that came too late for the last one."""

@@ -15,6 +15,7 @@ from jray.magics.line import parse_resources
 from jray.magics.status import Status
 from jray.runtime.core.object_views import StoreView
 from jray.runtime.core.views import FunctionView, SchedulerView
+from tests.support.gates import Gate
 
 # ---- options
 
@@ -116,10 +117,17 @@ def test_braces_and_dollars_of_the_line_are_left_alone(shell):
         ("%remote -o a 1", "-o and --get were refused"),
         ("%remote --get 1", "jray.get(ref)"),
         ("%jray stat", "Did you mean %jray status?"),
-        ("%jray frobnicate", "Use one of: dashboard, status, memory, init, stop."),
+        ("%jray frobnicate", "Use one of: dashboard, status, memory, init, resize, restart, stop."),
         ("%jray init", "%jray stop ends it"),
         ("%jray init --num-cpus few", "invalid float value: 'few'. %jray? tells more."),
         ("%jray init --num-cpu 2", "Did you mean --num-cpus?"),
+        ("%jray resize", "Write %jray resize --num-cpus 4."),
+        ("%jray resize 4", "'4' was refused. Only options may stand there."),
+        ("%jray resize --num-cpus -1", "An amount can't be negative"),
+        ("%jray resize --num-cpus few", "invalid float value: 'few'. %jray? tells more."),
+        ("%jray resize --num-gpus 1", "--num-gpus was refused"),
+        ("%jray restart all", "'all' was refused. Only options may stand there."),
+        ("%jray restart --nou", "Did you mean --now?"),
         ("%jray init 2", "'2' was refused. Only options may stand there."),
         ("%jray status now", "takes no arguments"),
         ("%jray stop it", "Write %jray stop."),
@@ -267,6 +275,32 @@ def test_init_starts_with_what_is_asked(shell):
     shell.run("%jray stop")
     assert shell.run("%jray init --num-cpus 1 --resources disk=2") == "jray runtime with 1 CPU, 2 disk\n"
     assert jray.cluster_resources() == {"CPU": 1.0, "disk": 2.0}
+
+
+def test_resize_changes_the_cpus_of_what_runs(shell):
+    assert shell.run("%jray resize --num-cpus 3") == "jray runtime with 3 CPU\n"
+    assert jray.cluster_resources() == {"CPU": 3.0}
+
+
+def test_restart_gives_new_workers_and_leaves_values(shell):
+    shell.run("%%remote\nimport os\na, pid = 1, os.getpid()")
+    pid = shell.get("pid")
+    assert shell.run("%jray restart") == "jray restarts its workers\n"
+    shell.run("%%remote\nimport os\nb, pid = a + 1, os.getpid()")
+    assert shell.get("b") == 2
+    assert shell.get("pid") != pid
+
+
+def test_restart_says_who_is_waited_for(shell, tmp_path):
+    gate = Gate(tmp_path)
+    ref = jray.remote(gate.pass_through).remote()
+    gate.wait_for_arrival()
+    assert shell.run("%jray restart").endswith("workers; 1 busy worker ends when the task is done\n")
+    assert shell.run("%jray restart --now") == "jray restarts its workers\n"
+    gate.let_through()
+    assert jray.get(ref) is None
+    shell.run("%jray stop")
+    assert shell.run("%jray restart") == "jray is not running; the first use starts it, or %jray init\n"
 
 
 def test_a_cell_sees_its_gpus_and_no_others(shell, monkeypatch):

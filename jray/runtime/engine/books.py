@@ -18,6 +18,8 @@ from jray.runtime.store.objects import StoredValue
 from jray.runtime.store.spill import SpillFile
 from jray.runtime.system import Descriptor, make_memory
 
+ENDED_BY_RESTART = "was ended by a restart that did not wait for its task"  # what is said of a worker
+
 
 class TaskBody(NamedTuple):
     """What a worker needs to run a task; the scheduler does not see it."""
@@ -225,10 +227,10 @@ class Books:
             stored = self.values.get(argument) or lost_object(argument)
             stored = stored._replace(via=(*stored.via, body.name))
         else:
-            text = (
-                f"Task {body.name} was lost: {reason}. Its retries are used up. "
-                "Look at what it printed last, give it more (max_retries), or find out why it crashes."
-            )
+            advice = "Look at what it printed last, give it more (max_retries), or find out why it crashes."
+            if reason.endswith(ENDED_BY_RESTART):
+                advice = "Run it again, or restart without `now` (--now): then jray waits for what runs."
+            text = f"Task {body.name} was lost: {reason}. Its retries are used up. {advice}"
             stored = StoredValue(True, pack_own_error(WorkerCrashedError(text)), None, (), "WorkerCrashedError")  # noqa: FBT003
         published = [returned_object(task, index) for index in range(body.num_returns)]
         for object_id in published:

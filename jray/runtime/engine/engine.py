@@ -16,13 +16,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from jray.exceptions import InternalError, JrayError, ObjectLostError
+from jray.exceptions import JrayError
 from jray.runtime import wire
 from jray.runtime.core import messages as m
 from jray.runtime.core.memory import StoreLimits
 from jray.runtime.core.resources import cpus_in
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.engine.books import Books, TaskBody
+from jray.runtime.engine.endings import broken, closed
 from jray.runtime.engine.hearing import Heard
 from jray.runtime.engine.inbox import DRIVE_EVERY, Inbox
 from jray.runtime.engine.listener import Listener
@@ -35,6 +36,7 @@ from jray.runtime.engine.storekeeper import Storekeeper
 from jray.runtime.ids import KERNEL, ObjectId, Shape, WorkerId
 from jray.runtime.interrupts import InterruptGuard, refuse_finalizers, shielded
 from jray.runtime.pool.worker_pool import WorkerPool
+from jray.runtime.pool.zygote import Zygote
 from jray.runtime.serde.values import Packed
 from jray.runtime.store.allowance import Room
 from jray.runtime.store.mapping import leave_to_owner, take_over
@@ -129,7 +131,7 @@ class Engine:
         self.drive()
 
     def _why_closed(self) -> Exception | None:
-        return self.error or (_closed() if self.is_closed else None)
+        return self.error or (closed() if self.is_closed else None)
 
     def _refuse_to_wait(self) -> None:
         refuse_finalizers(self._lock)
@@ -190,6 +192,21 @@ class Engine:
             else:
                 self._waiters.add_callback(object_id, callback)
 
+    @shielded
+    def change_pool(self, event: m.Resized | m.RestartAsked, zygote: Zygote | None = None) -> None:
+        """Tell the scheduler what the user wants. New workers come from the zygote, if there is one.
+
+        Raises:
+            JrayError: the engine is broken, or the runtime was shut down.
+        """
+        with self.locked():
+            error = self._why_closed()
+            if error is not None:
+                raise error
+            if zygote is not None:
+                self._listener.renew_zygote(zygote)
+            self._handle([event])
+
     def memory_of(self, arena: WorkerId) -> Descriptor:
         """What an arena can be read through.
 
@@ -200,7 +217,7 @@ class Engine:
         if memory is not None:
             return memory
         if self.is_closed:
-            raise _closed()
+            raise closed()
         return self.books.memory_of(arena)
 
     @shielded
@@ -256,7 +273,7 @@ class Engine:
 
     def _break(self, error: BaseException) -> None:
         logger.critical("jray's engine broke.", exc_info=error)
-        self.error = error if isinstance(error, JrayError) else _broken(error)
+        self.error = error if isinstance(error, JrayError) else broken(error)
         self._after += self._waiters.release_all()
         self._desk.refuse_all(self.error)
 
@@ -343,7 +360,7 @@ class Engine:
         with self._lock:
             self.is_closed = True
             self._after += self._waiters.release_all()
-            self._desk.refuse_all(_closed())
+            self._desk.refuse_all(closed())
         self._listener.wake()
         if threading.current_thread() is not self._thread:
             self._thread.join()
@@ -371,17 +388,3 @@ class Engine:
             self._listener.close()
             self._pool.forget()
             self.guard.uninstall()
-
-
-def _broken(error: BaseException) -> InternalError:
-    return InternalError(
-        f"jray's engine broke and can't go on: {type(error).__name__}: {error} "
-        "This is a bug in jray; the log has the traceback. Save your work, call jray.shutdown(), then jray.init()."
-    )
-
-
-def _closed() -> ObjectLostError:
-    return ObjectLostError(
-        "jray was shut down by another thread in the middle of this call. What it would have read or stored is gone. "
-        "Call jray again: the next use starts it."
-    )

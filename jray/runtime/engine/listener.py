@@ -14,8 +14,8 @@ from jray.runtime.engine.books import Books
 from jray.runtime.engine.hearing import Heard, Interpreter
 from jray.runtime.engine.sink import OutputText
 from jray.runtime.ids import WorkerId
-from jray.runtime.pool.worker_pool import Handle, Pipe, WorkerPool, how_it_ended
-from jray.runtime.pool.zygote import Fact
+from jray.runtime.pool.worker_pool import Handle, Pipe, WorkerPool
+from jray.runtime.pool.zygote import Fact, Zygote
 from jray.runtime.system import WakeUp, make_poller
 
 _MOST_STILLBORN = 3  # zygotes in a row that ended before any worker was born: then something is wrong with Python
@@ -64,8 +64,8 @@ class Listener:
         for descriptor in handle.descriptors():
             self._handles[descriptor] = handle
             self._poller.register(descriptor, select.POLLIN)
-        if self._pool.zygote.has_backlog:
-            self.watch_for_room(self._pool.zygote.descriptor)
+        if handle.zygote.has_backlog:
+            self.watch_for_room(handle.zygote.descriptor)
 
     def watch_for_room(self, descriptor: int) -> None:
         """A socket was full: report when it takes more."""
@@ -83,9 +83,12 @@ class Listener:
                 self._hear_worker(heard, handle, descriptor, what, now, current_task)
             elif descriptor == self._wake_up.descriptor:
                 self._wake_up.clear()
-            elif descriptor == self._pool.zygote.descriptor:
-                self._flush_zygote()
-                self._hear_zygote(heard, now, current_task)
+            elif descriptor in self._pool.zygotes:
+                zygote = self._pool.zygotes[descriptor]
+                self._flush_zygote(zygote)
+                self._hear_zygote(heard, zygote, now, current_task)
+        if len(self._pool.zygotes) > 1:
+            self._end_unneeded_zygotes()
         refused, self._refused = self._refused, []
         heard.events += [m.WorkerRefused(now, worker, reason) for worker, reason in refused]
         if self._timer is not None and now >= self._timer:
@@ -144,23 +147,31 @@ class Listener:
         self._handles.pop(descriptor, None)
         with contextlib.suppress(OSError, ValueError):
             self._poller.unregister(descriptor)
-        handle.is_doomed = True
-        if handle.pid:
-            self._pool.zygote.kill(handle.pid)
+        handle.kill()
 
-    def _flush_zygote(self) -> None:
-        zygote = self._pool.zygote
+    def _flush_zygote(self, zygote: Zygote) -> None:
         if zygote.has_backlog:
             with contextlib.suppress(OSError):  # it is gone; its end of file will tell
                 if zygote.flush():
                     self._poller.modify(zygote.descriptor, select.POLLIN)
 
-    def _hear_zygote(self, heard: Heard, now: float, current_task: CurrentTask) -> None:
+    def renew_zygote(self, zygote: Zygote) -> None:
+        """New workers come from this one; the old one is needed as long as workers of its are there."""
+        self._pool.renew_zygote(zygote)
+        self._poller.register(zygote.descriptor, select.POLLIN)
+        self.wake()  # perhaps it has none
+
+    def _end_unneeded_zygotes(self) -> None:
+        for zygote in self._pool.unneeded_zygotes():
+            self._poller.unregister(zygote.descriptor)
+            self._pool.close_zygote(zygote)
+
+    def _hear_zygote(self, heard: Heard, zygote: Zygote, now: float, current_task: CurrentTask) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                fact = self._pool.zygote.hear()
+                fact = zygote.hear()
                 if fact is None:
-                    self._zygote_lost(heard, now, current_task)
+                    self._zygote_lost(heard, zygote, now, current_task)
                     return
                 self._hear_fact(heard, fact, now, current_task)
 
@@ -172,10 +183,10 @@ class Listener:
             self._stillborn = 0
             handle.pid = fact.pid
             if handle.is_doomed:
-                self._pool.zygote.kill(fact.pid)
+                handle.kill()
             return
         if fact.kind == "died":
-            self._lost(heard, handle, how_it_ended(handle.label, fact.status), now, current_task)
+            self._lost(heard, handle, handle.how_it_ended(fact.status), now, current_task)
         else:
             self._forget(handle)
             reason = f"worker {handle.label} could not be started ({os.strerror(fact.status)})"
@@ -197,20 +208,22 @@ class Listener:
                 self._poller.unregister(descriptor)
         self._pool.remove(handle.worker)
 
-    def _zygote_lost(self, heard: Heard, now: float, current_task: CurrentTask) -> None:
-        """All workers went with it. Their tasks are theirs to retry; the next worker needs a new zygote."""
-        self._stillborn += 1
+    def _zygote_lost(self, heard: Heard, zygote: Zygote, now: float, current_task: CurrentTask) -> None:
+        """Its workers went with it. Their tasks are theirs to retry; the next worker needs a new zygote."""
+        is_current = zygote is self._pool.zygote
+        self._stillborn += is_current
         if self._stillborn > _MOST_STILLBORN:
             msg = f"{_MOST_STILLBORN} zygotes in a row ended before a worker was born; see what they wrote to stderr"
             raise RuntimeError(msg)
-        pid = self._pool.zygote.pid
-        self._poller.unregister(self._pool.zygote.descriptor)
-        for handle in list(self._pool.handles.values()):
+        for handle in [handle for handle in self._pool.handles.values() if handle.zygote is zygote]:
             handle.kill_orphan()
-            reason = f"worker {handle.label} went with the process that starts workers (pid {pid}), which ended"
+            reason = f"worker {handle.label} went with the process that starts workers (pid {zygote.pid}), which ended"
             self._lost(heard, handle, reason, now, current_task)
-        self._pool.replace_zygote()
-        self._poller.register(self._pool.zygote.descriptor, select.POLLIN)
+        self._poller.unregister(zygote.descriptor)
+        self._pool.close_zygote(zygote)
+        if is_current:
+            self._pool.replace_zygote()
+            self._poller.register(self._pool.zygote.descriptor, select.POLLIN)
 
     def close(self) -> None:
         """Stop listening."""

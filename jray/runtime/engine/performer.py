@@ -12,7 +12,7 @@ from typing import Any
 from jray.runtime import wire
 from jray.runtime.core import messages as m
 from jray.runtime.core.scheduler import Scheduler
-from jray.runtime.engine.books import Books, lost_object
+from jray.runtime.engine.books import ENDED_BY_RESTART, Books, lost_object
 from jray.runtime.engine.listener import Listener
 from jray.runtime.engine.storekeeper import Storekeeper
 from jray.runtime.ids import ObjectId, WorkerId
@@ -41,6 +41,7 @@ class Performer:
         self._perform: dict[type, Callable[[Any], None]] = {
             m.StartWorker: self._start_worker,
             m.EndWorker: self._end_worker,
+            m.KillWorker: self._kill_worker,
             m.SendTasks: self._send_tasks,
             m.RecallTasks: self._recall,
             m.PublishReport: self._publish_report,
@@ -75,6 +76,12 @@ class Performer:
         handle = self._pool.handles.get(order.worker)
         if handle is not None:
             handle.channel.end()
+
+    def _kill_worker(self, order: m.KillWorker) -> None:
+        handle = self._pool.handles.get(order.worker)
+        if handle is not None:
+            handle.why_killed = ENDED_BY_RESTART
+            handle.kill()
 
     def _send_tasks(self, order: m.SendTasks) -> None:
         runs = [self._books.run_message(task, attempt) for task, attempt in order.runs]

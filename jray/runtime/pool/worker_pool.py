@@ -59,8 +59,10 @@ class Handle:
     control: ControlLane
     stdout: Pipe
     stderr: Pipe
+    zygote: Zygote  # its parent
     pid: int = 0  # 0 until the zygote has told
-    is_doomed: bool = False  # it broke off the line: kill it as soon as its pid is known
+    is_doomed: bool = False  # kill it as soon as its pid is known
+    why_killed: str = ""  # if it is by us
     shown: set[WorkerId] = field(default_factory=set)  # arenas that it can read
 
     @property
@@ -74,6 +76,16 @@ class Handle:
         yield self.control.socket.fileno()
         yield self.stdout.descriptor
         yield self.stderr.descriptor
+
+    def kill(self) -> None:
+        """End it, now or as soon as its pid is known. That it has ended is told by the zygote."""
+        self.is_doomed = True
+        if self.pid:
+            self.zygote.kill(self.pid)
+
+    def how_it_ended(self, status: int) -> str:
+        """In words, from the status that waitpid gave."""
+        return f"worker {self.label} {self.why_killed}" if self.why_killed else how_it_ended(self.label, status)
 
     def kill_orphan(self) -> None:
         """The zygote is gone: make sure that the worker is, too, before its tasks run elsewhere.
@@ -100,7 +112,8 @@ class WorkerPool:
 
     def __init__(self, zygote: Zygote) -> None:
         """The zygote is running, or on its way."""
-        self.zygote = zygote
+        self.zygote = zygote  # of new workers
+        self.zygotes = {zygote.descriptor: zygote}  # also those that are kept for the workers that they still have
         self.handles: dict[WorkerId, Handle] = {}  # the living
         self.arenas: dict[WorkerId, Descriptor] = {}  # to read, also of workers that are gone
 
@@ -132,6 +145,7 @@ class WorkerPool:
             ControlLane(socket.socket(fileno=control)),
             Pipe("stdout", stdout),
             Pipe("stderr", stderr),
+            self.zygote,
         )
         handle.shown.add(worker)
         self.arenas[worker] = Descriptor(memory)
@@ -161,15 +175,28 @@ class WorkerPool:
                 with contextlib.suppress(OSError):  # it is gone as well; its end of file will tell
                     handle.control.send(ArenaGone(arena))
 
+    def renew_zygote(self, zygote: Zygote) -> None:
+        """New workers come from this one."""
+        self.zygote = self.zygotes[zygote.descriptor] = zygote
+
+    def unneeded_zygotes(self) -> list[Zygote]:
+        """Those that have no workers any more, and will get none."""
+        needed = {handle.zygote for handle in self.handles.values()} | {self.zygote}
+        return [zygote for zygote in self.zygotes.values() if zygote not in needed]
+
+    def close_zygote(self, zygote: Zygote) -> None:
+        """Nobody needs it."""
+        del self.zygotes[zygote.descriptor]
+        zygote.close()
+
     def replace_zygote(self) -> None:
-        """The zygote is gone, and with it all workers: start another.
+        """The zygote is gone, and with it all its workers: start another.
 
         Raises:
             WorkerCrashedError: the system refuses it.
         """
-        self.zygote.close()
         try:
-            self.zygote = Zygote(self.zygote.environment)
+            self.renew_zygote(Zygote(self.zygote.environment))
         except OSError as error:
             msg = (
                 "jray can't go on: the process that starts its workers ended, and another could not be started. The "
@@ -180,7 +207,8 @@ class WorkerPool:
 
     def close(self) -> None:
         """End all processes and forget all memory."""
-        self.zygote.close()
+        for zygote in list(self.zygotes.values()):
+            self.close_zygote(zygote)
         for worker in list(self.handles):
             self.remove(worker)
         for arena in list(self.arenas):
@@ -188,7 +216,8 @@ class WorkerPool:
 
     def forget(self) -> None:
         """In a fork of the kernel: let go of everything without ending it."""
-        self.zygote.forget()
+        for zygote in self.zygotes.values():
+            zygote.forget()
         for worker in list(self.handles):
             self.remove(worker)
 
