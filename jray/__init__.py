@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from jray.runtime.object_ref import ObjectRef as ObjectRef
     from jray.runtime_context import get_gpu_ids as get_gpu_ids, get_runtime_context as get_runtime_context
-    from jray.workers import resize as resize, restart as restart
+    from jray.workers import resize as resize, restart as restart, run_on_all as run_on_all
 
     ObjectID = ObjectRef
 
@@ -46,6 +46,7 @@ __all__ = [
     "remote",
     "resize",
     "restart",
+    "run_on_all",
     "shutdown",
     "wait",
 ]
@@ -70,6 +71,7 @@ _HOMES = {
     "ObjectID": "jray.runtime.object_ref",
     "resize": "jray.workers",
     "restart": "jray.workers",
+    "run_on_all": "jray.workers",
 }
 
 

@@ -44,6 +44,10 @@ class WorkerCrashedError(JrayError):
     """The process that ran a task ended, and the task had no retries left."""
 
 
+class SetUpError(JrayError):
+    """A task could not run, because a function of `jray.run_on_all` failed in its worker."""
+
+
 class TaskCancelledError(JrayError):
     """The task was cancelled, or ended itself with KeyboardInterrupt."""
 

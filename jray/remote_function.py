@@ -184,6 +184,15 @@ def make_remote(function: Any, options: TaskOptions, *, is_callable_here: bool =
     return RemoteFunction(function, options, is_callable_here=is_callable_here)
 
 
+def check_arguments(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], call: str) -> None:
+    """Raise TypeError, as the call would; `call` is how the message names it."""
+    try:
+        _Signature(function).check(args, kwargs)
+    except TypeError as error:
+        msg = f"{call} {error}"
+        raise TypeError(msg) from None
+
+
 def _fingerprint(function: Callable[..., Any]) -> str:
     """Tells versions of a function apart well enough for guessing how long it takes."""
     code = getattr(function, "__code__", None)

@@ -34,6 +34,7 @@ class Call(NamedTuple):
     key: str  # which function it is, for the running mean of its duration
     form: PackedForm  # of the function
     seed: int | None = None  # what it draws random numbers from; None: what the runtime has for it, if anything
+    is_counted: bool = True  # among the tasks whose numbers make their seeds
 
 
 class Readiness(NamedTuple):

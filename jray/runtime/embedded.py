@@ -6,7 +6,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ from jray.runtime.seeds import OF_ROOT, derived_seed
 from jray.runtime.serde.code import pack_code
 from jray.runtime.serde.kinds import kind_of
 from jray.runtime.serde.values import Packed, pack
+from jray.runtime.setting_up import Preparation, run_on_all
 from jray.runtime.store.allowance import Room
 from jray.runtime.store.objects import Reader, StoredValue, store
 from jray.runtime.system import usable_memory
@@ -89,7 +90,7 @@ class EmbeddedBackend:
         needs: tuple[ObjectId, ...],
     ) -> list[ObjectRef[Any]]:
         task, seed, options = _next_id(), call.seed, call.options
-        if self._seed is not None:
+        if self._seed is not None and call.is_counted:
             number = self._next_number()  # also of one that has a seed: it changes nothing for the others
             seed = derived_seed(OF_ROOT, self._seed, number) if seed is None else seed
         code_parcel, code_pins = self._park(*code, "code of", call.name)
@@ -363,7 +364,7 @@ class EmbeddedBackend:
 
     def resize(self, cpus: float) -> None:
         """There are so many CPUs from now on. Running tasks keep what they hold."""
-        self._engine.change_pool(Resized(time.monotonic(), cpus_in(shape_of({CPU: cpus}))))
+        self._engine.pool_desk.change(Resized(time.monotonic(), cpus_in(shape_of({CPU: cpus}))))
 
     @shielded
     def restart(self, *, now: bool) -> None:
@@ -374,10 +375,17 @@ class EmbeddedBackend:
         """
         zygote = Zygote()
         try:
-            self._engine.change_pool(RestartAsked(time.monotonic(), now), zygote)
+            self._engine.pool_desk.change(RestartAsked(time.monotonic(), now), zygote)
         except BaseException:
             zygote.close()
             raise
+
+    def run_on_all(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: Hashable
+    ) -> None:
+        """Run a function once in every worker; see setting_up.run_on_all."""
+        self._engine.guard.ensure_installed()
+        run_on_all(self, self._engine.pool_desk, Preparation(function, args, kwargs, key, self.current_origin()))
 
     def guard_interrupts(self) -> None:
         """Another cell begins: take over SIGINT again, and forget a press that came too late for the last one."""

@@ -33,6 +33,8 @@ from jray.runtime.wire_store import (
 Wire: TypeAlias = tuple[Any, ...]  # a StoredValue as plain tuples
 Parcel: TypeAlias = bytes | int  # packed code or arguments: the bytes, or the object id of what was put into the store
 
+Pickle: TypeAlias = tuple[bytes, tuple[bytes, ...]]  # a value that travels as a whole: the pickle, its large buffers
+
 _LENGTH_BYTES = 4
 _LARGEST_FRAME = 1 << 30
 LARGEST_PACKET = 96 * 1024  # on a control lane; the system refuses some 200 KiB for good
@@ -63,6 +65,18 @@ class Run:
     origin: int
     read_only: bool  # the arrays that it receives can't be written
     seed: int | None  # of the random numbers that it draws
+
+
+@message
+class SetUp:
+    """Run this function before the next attempt: it prepares the process."""
+
+    number: int
+    name: str
+    origin: int
+    code: Pickle
+    arguments: Pickle  # (args, kwargs)
+    is_condition: bool  # if it fails, no task may run here
 
 
 @message
@@ -127,6 +141,18 @@ class Done:
     results: tuple[Wire, ...]
     contains: tuple[tuple[ObjectId, ...], ...]  # empty when no result contains a ref
     is_piped: bool  # something lies in the pipes of descriptors 1 and 2: read it first
+
+
+@message
+class SetUpDone:
+    """The function has run. `error`: what it raised, packed; empty: nothing."""
+
+    number: int
+    name: str
+    origin: int
+    error: bytes
+    is_condition: bool
+    is_piped: bool  # as in Done
 
 
 @message
@@ -223,6 +249,8 @@ class AskResources:
 
 _KINDS: tuple[type, ...] = (
     Run,
+    SetUp,
+    SetUpDone,
     Reply,
     Freed,
     Allowed,

@@ -151,3 +151,12 @@ def test_for_comparison_the_texts_hold_nothing_that_changes_from_run_to_run():
             "Traceback in the worker:\n  Cell, line 2, in <module>\n    1 / 0\nZeroDivisionError: division by zero\n"
         )
         assert "pid" not in kernel.run("%jray status").displays[0]
+
+
+def test_what_a_set_up_function_prints_appears_under_the_cell_that_gave_it_also_in_later_workers(kernel):
+    kernel.run("def set_up():\n    print('ready')\n    os.system('echo child')")
+    gives = kernel.run("jray.run_on_all(set_up)")
+    assert sorted(gives.stdout.splitlines()) == ["child", "ready"]
+    restarts = kernel.run("jray.restart()\nprint(jray.get(jray.remote(abs).remote(-1)))")
+    assert restarts.stdout == "1\n"
+    assert sorted(gives.stdout.splitlines()) == ["child", "child", "ready", "ready"]

@@ -49,3 +49,17 @@ def test_an_attempt_that_the_helper_has_read_is_found_without_reading(link):
     run = wire.Run(1, 1, "f", (), 0, None, 0, (), 1, (), 0, 0, read_only=False, seed=None)
     link._reading = reads_first(link, run)
     assert link.next_run() is run
+
+
+def test_what_was_sent_before_an_attempt_runs_before_it_also_when_the_helper_has_read_both(link):
+    set_up = wire.SetUp(1, "f", 0, (b"", ()), (b"", ()), is_condition=True)
+    run = wire.Run(1, 1, "f", (), 0, None, 0, (), 1, (), 0, 0, read_only=False, seed=None)
+    link._sort([set_up, run])
+    assert [link.next_run(), link.next_run()] == [set_up, run]
+
+
+def test_what_is_to_be_run_between_tasks_is_not_handed_back(link):
+    set_up = wire.SetUp(1, "f", 0, (b"", ()), (b"", ()), is_condition=False)
+    link._sort([set_up])
+    link.hand_back()
+    assert link.next_run() is set_up

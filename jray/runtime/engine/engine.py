@@ -30,13 +30,13 @@ from jray.runtime.engine.listener import Listener
 from jray.runtime.engine.mover import Copied, Mover
 from jray.runtime.engine.performer import Performer
 from jray.runtime.engine.pictures import Pictures
+from jray.runtime.engine.pool_desk import Access, PoolDesk
 from jray.runtime.engine.room import RoomDesk
 from jray.runtime.engine.sink import ConsoleSink, Sink
 from jray.runtime.engine.storekeeper import Storekeeper
 from jray.runtime.ids import KERNEL, ObjectId, Shape, WorkerId
 from jray.runtime.interrupts import InterruptGuard, refuse_finalizers, shielded
 from jray.runtime.pool.worker_pool import WorkerPool
-from jray.runtime.pool.zygote import Zygote
 from jray.runtime.serde.values import Packed
 from jray.runtime.store.allowance import Room
 from jray.runtime.store.mapping import leave_to_owner, take_over
@@ -89,6 +89,8 @@ class Engine:
             self._after,
             self._warn,
         )
+        access = Access(self.locked, self._handle, self._refuse_to_wait, self._why_closed)
+        self.pool_desk = PoolDesk(self.scheduler, self._pool, self._listener, self._performer, access)
         self.pictures = Pictures(self.scheduler, self.books, self._pool, self.locked)
         leave_to_owner(self._listener.wake)
         self._thread = threading.Thread(target=self._run, name="jray-io", daemon=True)
@@ -192,21 +194,6 @@ class Engine:
             else:
                 self._waiters.add_callback(object_id, callback)
 
-    @shielded
-    def change_pool(self, event: m.Resized | m.RestartAsked, zygote: Zygote | None = None) -> None:
-        """Tell the scheduler what the user wants. New workers come from the zygote, if there is one.
-
-        Raises:
-            JrayError: the engine is broken, or the runtime was shut down.
-        """
-        with self.locked():
-            error = self._why_closed()
-            if error is not None:
-                raise error
-            if zygote is not None:
-                self._listener.renew_zygote(zygote)
-            self._handle([event])
-
     def memory_of(self, arena: WorkerId) -> Descriptor:
         """What an arena can be read through.
 
@@ -276,9 +263,13 @@ class Engine:
         self.error = error if isinstance(error, JrayError) else broken(error)
         self._after += self._waiters.release_all()
         self._desk.refuse_all(self.error)
+        self.pool_desk.set_ups.release_all()
 
     def _current_task(self, worker: WorkerId) -> tuple[int, str, int]:
         """(id, name, origin) of what a worker runs now: for output that came through a pipe."""
+        set_up = self.pool_desk.set_ups.running_in(worker)
+        if set_up is not None:
+            return 0, set_up.name, set_up.origin
         record = self.scheduler.placement.workers.get(worker)
         if record is None or record.lease is None:
             return 0, "", 0
@@ -320,10 +311,14 @@ class Engine:
     def _take_in(self, heard: Heard) -> None:
         for key, results in heard.reports:
             self.books.stage(key, results)  # with their events: what is staged and not published is stale
+        for handle, done in heard.set_ups:
+            if self.pool_desk.set_ups.note(handle.worker, done):
+                heard.events.append(m.WorkerSpoiled(time.monotonic(), handle.worker))
         self._handle(heard.events)
         for event in heard.events:
             if isinstance(event, m.WorkerLost | m.WorkerRefused):
                 self._performer.forget_worker(event.worker)
+                self.pool_desk.set_ups.forget(event.worker)
         for handle, asked in heard.unseen:
             self._performer.show_again(handle, asked.arena)
         if heard.questions and self.error is None and not self.is_closed:
@@ -361,6 +356,7 @@ class Engine:
             self.is_closed = True
             self._after += self._waiters.release_all()
             self._desk.refuse_all(closed())
+            self.pool_desk.set_ups.release_all()
         self._listener.wake()
         if threading.current_thread() is not self._thread:
             self._thread.join()

@@ -21,7 +21,7 @@ from jray.runtime.store.objects import StoredValue
 class Heard:
     """What one turn of the IO thread has brought in."""
 
-    __slots__ = ("events", "outputs", "questions", "reports", "unseen")
+    __slots__ = ("events", "outputs", "questions", "reports", "set_ups", "unseen")
 
     def __init__(self) -> None:
         """Nothing yet."""
@@ -29,6 +29,7 @@ class Heard:
         self.reports: list[tuple[ReportKey, tuple[StoredValue, ...]]] = []  # what came with TaskFinished and TaskFailed
         self.outputs: list[OutputText] = []
         self.questions: list[tuple[Handle, wire.AskResources]] = []
+        self.set_ups: list[tuple[Handle, wire.SetUpDone]] = []
         self.unseen: list[tuple[Handle, wire.AskArena]] = []  # arenas to be shown again
 
 
@@ -55,6 +56,7 @@ class Interpreter:
             wire.Output: _output,
             wire.AskArena: _ask_arena,
             wire.AskResources: _ask_resources,
+            wire.SetUpDone: _set_up_done,
         }
 
     def read(self, heard: Heard, handle: Handle, at: float, messages: list[Any]) -> None:
@@ -209,3 +211,7 @@ def _ask_arena(heard: Heard, handle: Handle, _at: float, asked: wire.AskArena) -
 
 def _ask_resources(heard: Heard, handle: Handle, _at: float, question: wire.AskResources) -> None:
     heard.questions.append((handle, question))
+
+
+def _set_up_done(heard: Heard, handle: Handle, _at: float, done: wire.SetUpDone) -> None:
+    heard.set_ups.append((handle, done))

@@ -117,9 +117,11 @@ class Listener:
         try:
             messages = handle.channel.receive()
             if messages:
-                if any(type(received) is wire.Done and received.is_piped for received in messages):
-                    self._read_pipe(heard, handle, handle.stdout, current_task)
-                    self._read_pipe(heard, handle, handle.stderr, current_task)
+                for received in messages:
+                    if type(received) is wire.Done and received.is_piped:
+                        self._read_pipes(heard, handle, current_task)
+                    elif type(received) is wire.SetUpDone and received.is_piped:
+                        self._read_pipes(heard, handle, _always(0, received.name, received.origin))
                 self._interpreter.read(heard, handle, now, messages)
                 return True
         except wire.ProtocolError as error:
@@ -128,6 +130,10 @@ class Listener:
         if messages is None:
             self._give_up(handle, handle.channel.socket.fileno())
         return False
+
+    def _read_pipes(self, heard: Heard, handle: Handle, current_task: CurrentTask) -> None:
+        self._read_pipe(heard, handle, handle.stdout, current_task)
+        self._read_pipe(heard, handle, handle.stderr, current_task)
 
     def _read_pipe(self, heard: Heard, handle: Handle, pipe: Pipe, current_task: CurrentTask) -> bool:
         text = pipe.read()
@@ -229,3 +235,7 @@ class Listener:
         """Stop listening."""
         self._poller.close()
         self._wake_up.close()
+
+
+def _always(task: int, name: str, origin: int) -> CurrentTask:
+    return lambda _: (task, name, origin)

@@ -14,6 +14,7 @@ from jray.runtime.core import messages as m
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.engine.books import ENDED_BY_RESTART, Books, lost_object
 from jray.runtime.engine.listener import Listener
+from jray.runtime.engine.set_ups import SetUps
 from jray.runtime.engine.storekeeper import Storekeeper
 from jray.runtime.ids import ObjectId, WorkerId
 from jray.runtime.pool.worker_pool import Handle, WorkerPool
@@ -38,6 +39,7 @@ class Performer:
         self._scheduler, self._books, self._pool = scheduler, books, pool
         self._listener, self._waiters, self._after, self._warn_user = listener, waiters, after, warn
         self._keeper = keeper
+        self.set_ups = SetUps()
         self._perform: dict[type, Callable[[Any], None]] = {
             m.StartWorker: self._start_worker,
             m.EndWorker: self._end_worker,
@@ -68,9 +70,13 @@ class Performer:
             handle.shown.discard(arena)
             self._show_arenas(handle.worker, [arena])
 
+    def set_up(self, worker: WorkerId, message: wire.SetUp) -> None:
+        """Have a worker run this between two tasks."""
+        self._send(worker, [message])
+
     def _start_worker(self, order: m.StartWorker) -> None:
         self._listener.start(order.worker, order.gpus)
-        self._send(order.worker, self._keeper.terms())
+        self._send(order.worker, [*self._keeper.terms(), *self.set_ups.messages_for(order.worker)])
 
     def _end_worker(self, order: m.EndWorker) -> None:
         handle = self._pool.handles.get(order.worker)

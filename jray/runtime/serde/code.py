@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from jray.runtime.serde.reach import Snapshot, snapshot_of
 from jray.runtime.serde.values import Packed, pack
+
+
+def call_by_name(module: str, name: str, /, *args: Any, **kwargs: Any) -> Any:
+    """Call what has this name in this process."""
+    return getattr(import_module(module), name)(*args, **kwargs)
 
 
 class PackedForm:

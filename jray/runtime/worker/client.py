@@ -135,6 +135,8 @@ class WorkerClient:
                 if stored is not None and stored.failed:
                     self.reader.read(object_id, stored)  # raises
             missing = len(objects) - len(values)
+            if missing and self._context.is_setting_up:
+                raise RuntimeError(self._must_not_wait("get"))
             if missing:
                 msg = (
                     f"get gave up after its time-out in task {self._context.name}: {missing} of {len(objects)} objects "
@@ -145,9 +147,17 @@ class WorkerClient:
 
     def wait(self, refs: Sequence[ObjectRef[Any]], count: int, deadline: float | None) -> Readiness:
         """As in Backend."""
+        if self._context.is_setting_up:
+            raise RuntimeError(self._must_not_wait("wait"))
         objects = tuple(ref._id for ref in refs)  # noqa: SLF001
         with self._reply_to(objects, count, deadline, until_failure=False) as values:
             return Readiness(frozenset(values))
+
+    def _must_not_wait(self, what: str) -> str:
+        return (
+            f"jray.{what} was refused in {self._context.name}. The task that it would wait for may wait for this "
+            "worker itself. Wait before you call jray.run_on_all, or in a task."
+        )
 
     @contextmanager
     def _reply_to(
@@ -155,7 +165,7 @@ class WorkerClient:
     ) -> Iterator[dict[ObjectId, StoredValue]]:
         """What is there, when enough is there or the time is up. It stays where it is as long as this lasts."""
         self._link.refuse_to_wait()
-        if deadline is not None and deadline <= time.monotonic():
+        if self._context.is_setting_up or (deadline is not None and deadline <= time.monotonic()):
             count = 0  # just look
         request = self._next_request()
         try:

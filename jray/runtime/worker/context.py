@@ -24,6 +24,7 @@ class Context:
     shape: Shape = ()
     read_only: bool = False  # the arrays that it receives
     seed: int | None = None  # that its random numbers come of
+    is_setting_up: bool = False  # no task runs, but what prepares the process for them
     _next_child: Callable[[], int] = count().__next__  # numbers its children, if it has a seed
 
     def enter(self, run: wire.Run) -> None:
@@ -33,6 +34,16 @@ class Context:
         self.read_only, self.seed = run.read_only, run.seed
         if run.seed is not None:
             self._next_child = count().__next__
+
+    def enter_set_up(self, order: wire.SetUp) -> None:
+        """This function runs now; it is no attempt."""
+        self.task, self.attempt, self.name = NO_TASK, 0, f"{order.name} of jray.run_on_all"
+        self.depth, self.origin, self.shape = 0, order.origin, ()
+        self.read_only, self.seed, self.is_setting_up = False, None, True
+
+    def leave_set_up(self) -> None:
+        """It has ended."""
+        self.is_setting_up = False
 
     def seed_of_child(self, own: int | None) -> int:
         """What the next child of a seeded task draws from; `own` is what it was given itself."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
-from jray.exceptions import JrayError, TaskCancelledError, TaskError, WorkerCrashedError
-from jray.runtime import wire
+from jray.exceptions import JrayError, SetUpError, TaskCancelledError, TaskError, WorkerCrashedError
+from jray.runtime import backend, wire
 from jray.runtime.ids import ObjectId
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.serde.errors import pack_error, pack_own_error
@@ -32,6 +32,7 @@ class Executor:
         self._link, self._reader, self._context, self._worker = link, reader, context, worker
         self._threads, self._random = threads, RandomState()
         self._functions = LoadedFunctions(lambda code: unpack(code, ()))
+        self._unfit: tuple[str, BaseException] | None = None  # which set-up function failed here, and why
 
     def run(self, run: wire.Run) -> None:
         """Run an attempt and report it."""
@@ -50,8 +51,27 @@ class Executor:
         results = tuple(value.to_wire() for value in stored)
         self._link.post(wire.Done(run.task, run.attempt, raised, took_s, results, contains, is_piped))
 
+    def set_up(self, order: wire.SetUp) -> None:
+        """Run a function that prepares this process for tasks, and report it."""
+        self._context.enter_set_up(order)
+        if self._random.is_seeded:
+            self._random.apply(None)
+        packed = b""
+        try:
+            args, kwargs = _unpack_whole(order.arguments)
+            _unpack_whole(order.code)(*map(_fetched, args), **{name: _fetched(arg) for name, arg in kwargs.items()})
+        except BaseException as error:  # noqa: BLE001 - whatever the user's code raises
+            packed = self._stored_error(error).head or b""
+            if order.is_condition:
+                self._unfit = order.name, error
+        is_piped = flush_output()
+        self._context.leave_set_up()
+        self._link.post(wire.SetUpDone(order.number, order.name, order.origin, packed, order.is_condition, is_piped))
+
     def _run_and_store(self, run: wire.Run, stored: list[StoredValue]) -> tuple[tuple[ObjectId, ...], ...]:
         """The results go into `stored`, one by one; returned are the refs in each."""
+        if self._unfit is not None:
+            self._refuse(*self._unfit)
         if run.seed is not None or self._random.is_seeded:
             self._random.apply(run.seed)
         result = self._call(run)
@@ -69,6 +89,14 @@ class Executor:
             stored.append(value)
             contains.append(refs)
         return tuple(contains) if any(contains) else ()
+
+    def _refuse(self, set_up: str, why: BaseException) -> None:
+        msg = (
+            f"Task {self._context.name} did not run. The function {set_up}, which jray.run_on_all runs in every worker "
+            f"before its first task, failed in this one: {type(why).__name__}: {why}. Correct it, and give it to "
+            "jray.run_on_all again."
+        )
+        raise SetUpError(msg) from why
 
     def _take_back(self, stored: list[StoredValue]) -> None:
         """These results will not be reported: a later one ended the attempt."""
@@ -139,6 +167,16 @@ class Executor:
         else:
             packed = pack_error(error, task=name, worker=self._worker)
         return StoredValue(True, packed, None, (), kind)  # noqa: FBT003 - a named field
+
+
+def _unpack_whole(pickled: wire.Pickle) -> Any:
+    head, buffers = pickled
+    return unpack(head, [memoryview(bytearray(buffer)) for buffer in buffers])
+
+
+def _fetched(argument: Any) -> Any:
+    """The value of a ref; anything else as it is."""
+    return backend.current().fetch([argument], None)[0] if type(argument) is ObjectRef else argument
 
 
 def _value_of(argument: Any, values: dict[ObjectId, Any]) -> Any:

@@ -49,6 +49,7 @@ class Link:
         self._keep_warm = 0
         self._has_worked = False  # since it last gave memory back
         self.line: deque[wire.Run] = deque()  # attempts that were not started
+        self.set_ups: deque[wire.SetUp] = deque()  # to be run before the next attempt
         self._replies: dict[int, wire.Reply] = {}
         self._stream = stream
         self._linger_s = _LINGER_S if usable_cpus() > 1 else 0.0  # the only CPU has better things to do
@@ -159,8 +160,8 @@ class Link:
 
     # ---- receiving, in the main thread
 
-    def next_run(self) -> wire.Run:
-        """The next attempt to run; waits for it."""
+    def next_run(self) -> wire.Run | wire.SetUp:
+        """The next attempt to run, or what is to be run before it; waits for it."""
         while True:
             try:
                 run = self.line.popleft()
@@ -168,11 +169,15 @@ class Link:
                 pass
             else:
                 self._has_worked = True
-                return run
+                if not self.set_ups:  # asked now: what was sent before the attempt is there, whoever reads the stream
+                    return run
+                self.line.appendleft(run)
+            if self.set_ups:
+                return self.set_ups.popleft()
             if self.has_something_to_send:
                 self.flush()
             with self._reading:
-                if not self.line:
+                if not self.line and not self.set_ups:
                     self._linger()
                     self._rest()
                     self._receive()
@@ -238,6 +243,8 @@ class Link:
             kind = type(received)
             if kind is wire.Run:
                 self.line.append(received)
+            elif kind is wire.SetUp:
+                self.set_ups.append(received)
             elif kind is wire.Reply:
                 self._replies[received.request] = received
             elif kind is wire.Freed:

@@ -8,7 +8,7 @@ import socket
 import threading
 from typing import NamedTuple
 
-from jray.runtime import backend
+from jray.runtime import backend, wire
 from jray.runtime.ids import WorkerId
 from jray.runtime.store.arena import Arena
 from jray.runtime.worker.client import WorkerClient
@@ -49,7 +49,11 @@ def run_worker(birth: Birth) -> None:
     link.start_helper()
     executor = Executor(link, client.reader, context, birth.threads, _label(birth))
     while True:
-        executor.run(link.next_run())
+        order = link.next_run()
+        if isinstance(order, wire.Run):
+            executor.run(order)
+        else:
+            executor.set_up(order)
         link.flush()
 
 
