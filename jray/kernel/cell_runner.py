@@ -30,7 +30,6 @@ def run_cell(cell: CellCode, *values: Any, captured: Callable[[], object]) -> An
     """
     namespace = captured.__globals__
     namespace.update(zip(cell.inputs, values, strict=True))
-    rich.install()
     rich.forget_figures()
     exec(marshal.loads(cell.body), namespace)  # noqa: S102 - the user's own code, in the user's own process
     if cell.shown is not None:

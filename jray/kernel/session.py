@@ -13,6 +13,7 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from jray import api
 from jray.exceptions import JrayError
+from jray.kernel import rich
 from jray.kernel.out import OutKeeper
 from jray.kernel.output import NotebookSink, Parent, say
 from jray.runtime.embedded import EmbeddedBackend
@@ -154,6 +155,7 @@ class Session:
         runtime.current_origin = self.current_origin
         runtime.show_output_with(NotebookSink(self.shell, self._parent_of))
         runtime.on_map = self._note_map
+        runtime.prepare_workers(rich.install)
 
     def _parent_of(self, origin: int) -> Parent | None:
         run = self._runs.get(origin)

@@ -113,8 +113,8 @@ class ControlMagics(Magics):
         runtime = api.running()
         if runtime is None:
             return NotRunning()
-        pids = runtime.worker_pids() if self._session.is_interactive else {}
-        return Status(runtime.view(), runtime.store(), pids, shows_limit=self._session.is_interactive)
+        pids = runtime.pictures.worker_pids() if self._session.is_interactive else {}
+        return Status(runtime.view(), runtime.pictures.store(), pids, shows_limit=self._session.is_interactive)
 
     def _memory(self, rest: str) -> Any:
         words = rest.split()
@@ -128,8 +128,8 @@ class ControlMagics(Magics):
             return NotRunning()
         found = find_holders(self._session.shell.user_ns, self._session.shell.user_ns_hidden)
         return describe(
-            runtime.objects(),
-            runtime.store(),
+            runtime.pictures.objects(),
+            runtime.pictures.store(),
             found,
             self._session.label_of,
             name=names[0] if names else "",

@@ -14,13 +14,12 @@ from jray.exceptions import GetTimeoutError, ObjectLostError
 from jray.runtime.backend import Call, Readiness, ResourceView, Where
 from jray.runtime.core.memory import StoreLimits
 from jray.runtime.core.messages import Resized, RestartAsked, TaskSpec
-from jray.runtime.core.object_views import StoreView
 from jray.runtime.core.resources import CPU, cpus_in, shape_of
 from jray.runtime.core.views import SchedulerView
 from jray.runtime.engine import Engine, Sink
 from jray.runtime.engine.books import Maker, TaskBody, lost_object, parked_objects
-from jray.runtime.engine.pictures import ObjectPicture, Pictures
-from jray.runtime.ids import DISK, KERNEL, NO_TASK, ObjectId, WorkerId, id_source, returned_object
+from jray.runtime.engine.pictures import Pictures
+from jray.runtime.ids import DISK, KERNEL, NO_TASK, ObjectId, id_source, returned_object
 from jray.runtime.interrupts import shielded
 from jray.runtime.object_ref import ObjectRef, owner_of, uncounted
 from jray.runtime.pool.worker_pool import WorkerPool
@@ -29,7 +28,7 @@ from jray.runtime.seeds import OF_ROOT, derived_seed
 from jray.runtime.serde.code import pack_code
 from jray.runtime.serde.kinds import kind_of
 from jray.runtime.serde.values import Packed, pack
-from jray.runtime.setting_up import Preparation, run_on_all
+from jray.runtime.setting_up import Preparation, prepare, run_on_all
 from jray.runtime.store.allowance import Room
 from jray.runtime.store.objects import Reader, StoredValue, store
 from jray.runtime.system import usable_memory
@@ -329,7 +328,7 @@ class EmbeddedBackend:
 
     @property
     def pictures(self) -> Pictures:
-        """What live views look at."""
+        """What those look at who show something."""
         return self._engine.pictures
 
     @property
@@ -341,20 +340,6 @@ class EmbeddedBackend:
     def is_over(self) -> bool:
         """Whether it was shut down, or broke."""
         return self._engine.is_closed or self._engine.error is not None
-
-    def objects(self) -> list[ObjectPicture]:
-        """All objects, and who keeps them."""
-        self._raise_if_broken()
-        return self._engine.pictures.objects()
-
-    def store(self) -> StoreView:
-        """How full the store is."""
-        self._raise_if_broken()
-        return self._engine.pictures.store()
-
-    def stored_bytes(self) -> int:
-        """How much shared memory objects take now."""
-        return self._engine.books.bytes_in_blocks
 
     def where(self) -> Where:
         """As in Backend."""
@@ -387,14 +372,14 @@ class EmbeddedBackend:
         self._engine.guard.ensure_installed()
         run_on_all(self, self._engine.pool_desk, Preparation(function, args, kwargs, key, self.current_origin()))
 
+    def prepare_workers(self, function: Callable[[], object]) -> None:
+        """The same for jray's own rooms: does not wait for the workers that are there."""
+        prepare(self, self._engine.pool_desk, Preparation(function, (), {}, function, self.current_origin()))
+
     def guard_interrupts(self) -> None:
         """Another cell begins: take over SIGINT again, and forget a press that came too late for the last one."""
         self._engine.guard.forget_interrupt()
         self._engine.guard.ensure_installed()
-
-    def worker_pids(self) -> dict[WorkerId, int]:
-        """The processes of the living workers; 0 for one that has not said so yet."""
-        return self._engine.pictures.worker_pids()
 
     def show_output_with(self, sink: Sink) -> None:
         """Say who shows what tasks print."""

@@ -61,6 +61,13 @@ def run_on_all(backend: Backend, desk: PoolDesk, preparation: Preparation) -> No
         backend.fetch(first, None)
 
 
+def prepare(backend: Backend, desk: PoolDesk, preparation: Preparation) -> None:
+    """The same without waiting: for what can't fail. A worker in which it does is replaced."""
+    set_up = _packed(backend, desk, preparation)
+    desk.begin_set_up(set_up)
+    desk.end_set_up(set_up)
+
+
 def _packed(backend: Backend, desk: PoolDesk, preparation: Preparation) -> SetUp:
     function, args, kwargs, key, origin = preparation
     name = getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]

@@ -176,7 +176,7 @@ def test_a_stopped_worker_does_not_hold_up_the_shutdown(runtime, tmp_path):
     gate = Gate(tmp_path)
     runtime.remote(gate.pass_through).remote()
     gate.wait_for_arrival()
-    for pid in runtime.api.running().worker_pids().values():
+    for pid in runtime.api.running().pictures.worker_pids().values():
         psutil.Process(pid).suspend()
     runtime.shutdown()  # runtime_with looks whether anybody is left
 
@@ -434,7 +434,9 @@ def test_a_value_that_cannot_be_mapped_is_not_kept_for_ever(runtime, monkeypatch
             runtime.get(ref)
     del ref
     running = runtime.api.running()
-    wait_until(lambda: runtime.cluster_resources() and running.stored_bytes() == 0, 10, "the value is freed")
+    wait_until(
+        lambda: runtime.cluster_resources() and running._engine.books.bytes_in_blocks == 0, 10, "the value is freed"
+    )
 
 
 _PATHS = """

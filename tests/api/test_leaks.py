@@ -137,7 +137,7 @@ def test_a_hundred_rounds_of_everything_end_where_they_began(runtime):
         mixed()
     wait_until_books_are_empty()
     assert threading.active_count() == threads
-    workers = len(jray.api.running().worker_pids())
+    workers = len(jray.api.running().pictures.worker_pids())
     assert len(list(Path("/proc/self/fd").iterdir())) <= fds + 5 * workers
 
 

@@ -294,7 +294,7 @@ try:
 except KeyboardInterrupt:
     print("interrupted")
 jray.restart()
-pid, = [pid for pid in jray.api.running().worker_pids().values()]
+pid, = [pid for pid in jray.api.running().pictures.worker_pids().values()]
 os.kill(pid, signal.SIGKILL)
 print(jray.get(jray.remote(lambda: builtins.ready).remote()))
 """

@@ -170,7 +170,7 @@ def settled():
 
 def end_workers():
     """How many there are differs from round to round; without any, the kernel's own can be compared."""
-    pids = jray.api.running().worker_pids
+    pids = jray.api.running().pictures.worker_pids
     for pid in pids().values():
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not pids(), 10, "all workers are gone")

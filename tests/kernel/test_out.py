@@ -38,7 +38,7 @@ def scroll(shell, cells=3):
 
 def stored_bytes():
     jray.api.running().view()  # handles what has been dropped
-    return jray.api.running().stored_bytes()
+    return jray.api.running()._engine.books.bytes_in_blocks
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def test_looking_keeps_nothing_alive(shell):
     memory(shell)
     shell.run("del x")
     runtime = shell["jray"].api.running()
-    wait_until(lambda: not runtime.objects(), 10, "it is freed")
+    wait_until(lambda: not runtime.pictures.objects(), 10, "it is freed")
 
 
 def test_nonsense_is_refused(shell):
