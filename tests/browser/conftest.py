@@ -28,16 +28,19 @@ def server(tmp_path_factory):
 
 @pytest.fixture(params=FRONT_ENDS)
 def open_notebook(request, browser, server):
-    """`page = open_notebook(["%load_ext jray", "1 + 1"])`: in JupyterLab, and then in Notebook 7."""
+    """`page = open_notebook(["%load_ext jray", "1 + 1"])`: in JupyterLab, and then in Notebook 7.
+
+    Instead of cells it takes the path of a notebook, of which a copy is opened.
+    """
     pages = []
-    names = (f"{request.node.name.partition('[')[0]}-{request.param}-{n}.ipynb" for n in itertools.count())
+    names = (f"{request.node.name.partition('[')[0]}-{request.param}-{n}" for n in itertools.count())
 
     def open_it(cells, **context):
         name = next(names)
-        write_notebook(server.root / name, cells)
+        write_notebook(server.root / f"{name}.ipynb", cells)
         size = {"width": 1280, "height": 900}
         page = browser.new_context(viewport=size, **context).new_page()
-        pages.append(NotebookPage(page, f"{server.url}/{FRONT_ENDS[request.param]}/{name}"))
+        pages.append(NotebookPage(page, server, request.param, name))
         return pages[-1]
 
     yield open_it

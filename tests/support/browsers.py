@@ -14,8 +14,11 @@ from pathlib import Path
 import nbformat
 from playwright.sync_api import Browser, BrowserType, Locator, Page, expect
 
+from tests.support.jupyter_server import JupyterServer
+
 ROOT = Path(__file__).parents[2]
-FRONT_ENDS = {"lab": "lab/tree", "notebook": "notebooks"}  # where a server shows a notebook
+# Where a server shows NAME.ipynb. A workspace for each: JupyterLab would open again what was open in the last test.
+FRONT_ENDS = {"lab": "lab/workspaces/{name}/tree/{name}.ipynb", "notebook": "notebooks/{name}.ipynb"}
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 _PATIENCE_MS = 60_000  # a kernel starts in two seconds, or in twenty when the machine is busy
@@ -40,16 +43,18 @@ _RUN = """index => {
     jupyterapp.shell.activateById(panel.id);
     panel.content.deselectAll();
     panel.content.activeCellIndex = index;
-    jupyterapp.commands.execute('notebook:run-cell');  // it promises the end of the cell: not awaited
+    window.busyCells ??= new Set();
+    busyCells.add(index);
+    const isOver = () => busyCells.delete(index);
+    jupyterapp.commands.execute('notebook:run-cell').then(isOver, isOver);
 }"""
-_IS_DONE = """([index, before]) => {
-    const { model } = notebookPanel().content.widgets[index];
-    return model.executionCount !== null && model.executionCount !== before && model.executionState === 'idle';
-}"""
-_EXECUTION_COUNT = "index => notebookPanel().content.widgets[index].model.executionCount"
+_IS_DONE = "index => !busyCells.has(index)"
 _OUTPUTS = "index => notebookPanel().content.widgets[index].model.outputs.toJSON()"
 _COMMAND = "([name, args]) => jupyterapp.commands.execute(name, args)"
-_NUMBER_OF_CELLS = "() => notebookPanel().content.widgets.length"
+_CODE_CELLS = """() => notebookPanel().content.widgets.flatMap(({ model }, index) => {
+    const mayFail = (model.getMetadata('tags') ?? []).includes('raises-exception');
+    return model.type === 'code' ? [[index, mayFail]] : [];
+})"""
 _END = "() => window.notebookPanel?.()?.sessionContext.shutdown()"
 
 
@@ -64,15 +69,14 @@ def start_chromium(chromium: BrowserType) -> Browser:
     return chromium.launch(executable_path=path, args=["--no-sandbox"] if os.getuid() == 0 else [])
 
 
-def write_notebook(path: Path, cells: list[str]) -> None:
-    """A notebook of code cells that says which kernel it wants, so that the page does not ask."""
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in cells],
-        metadata={
-            "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
-            "language_info": {"name": "python"},
-        },
-    )
+def write_notebook(path: Path, cells: list[str] | Path) -> None:
+    """A notebook of these code cells, or of those in another file; it says which kernel it wants, so that nobody is asked."""
+    if isinstance(cells, Path):
+        notebook = nbformat.read(cells, as_version=4)
+    else:
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook.metadata["language_info"] = {"name": "python"}
     nbformat.write(notebook, path)
 
 
@@ -87,24 +91,23 @@ def save_screenshot(page: Page | Locator, name: str) -> Path:
 class NotebookPage:
     """A notebook in JupyterLab or Notebook 7. Cells are counted from 0."""
 
-    def __init__(self, page: Page, url: str) -> None:
+    def __init__(self, page: Page, server: JupyterServer, front_end: str, name: str) -> None:
         self.page = page
-        self._runs: dict[int, int | None] = {}  # cell -> its number before it ran the last time
+        self.front_end = front_end
         page.set_default_timeout(_PATIENCE_MS)
         page.add_init_script(_FIND_PANEL)
-        page.goto(url)
+        page.goto(f"{server.url}/{FRONT_ENDS[front_end].format(name=name)}")
         self.wait_until_ready()
 
     # ---- cells
 
     def start_cell(self, index: int) -> None:
         """Run it as the user does; don't wait."""
-        self._runs[index] = self.page.evaluate(_EXECUTION_COUNT, index)
         self.page.evaluate(_RUN, index)
 
     def wait_until_done(self, index: int) -> None:
-        """The cell that was started last time has ended, well or badly."""
-        self.page.wait_for_function(_IS_DONE, arg=[index, self._runs[index]])
+        """The cell that was started has ended, well or badly. After a reload the page knows no more what it started."""
+        self.page.wait_for_function(_IS_DONE, arg=index)
 
     def run_cell(self, index: int) -> None:
         """Run it as the user does, and wait for its end."""
@@ -112,9 +115,11 @@ class NotebookPage:
         self.wait_until_done(index)
 
     def run_all(self) -> None:
-        """One cell after the other."""
-        for index in range(self.page.evaluate(_NUMBER_OF_CELLS)):
+        """One cell after the other. A cell that fails is an AssertionError, unless its tag says that it will."""
+        for index, may_fail in self.page.evaluate(_CODE_CELLS):
             self.run_cell(index)
+            errors = [output for output in self.saved_output(index) if output["output_type"] == "error"]
+            assert may_fail or errors == [], f"cell {index} failed"
 
     # ---- what is shown
 
