@@ -13,6 +13,10 @@ NODE_MODULES := labextension/node_modules/.installed
 HAS_NODE = $(shell command -v npm >/dev/null && node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' && echo yes)
 NO_NODE := No front end: Node.js 18 or newer with npm is missing. Everything but live widgets works without it.
 
+# On a machine of continuous integration a missing browser is an error, and the tests say so.
+HAS_CHROMIUM = $(CI)$(shell command -v chromium chromium-browser google-chrome)
+NO_CHROMIUM := The tests in a browser are left out: no Chromium. To run them: apt-get install chromium
+
 IS_NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 # The first of the usual names that is new enough; looked up only when .venv is made.
 PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11; do \
@@ -31,7 +35,9 @@ lab: $(VENV)/.installed-lab ## set everything up, open JupyterLab on the tour (L
 
 test: $(VENV)/.installed-test frontend ## set up what the tests need; run all of them and the notebooks (TEST_ARGS="-k ref" passes more)
 	$(if $(HAS_NODE),npm --prefix labextension test)
-	JRAY_NONINTERACTIVE=1 $(BIN)/python -m pytest --nbval --nbval-current-env tests $(NOTEBOOKS) $(TEST_ARGS)
+	@$(if $(HAS_CHROMIUM),,echo "$(NO_CHROMIUM)")
+	JRAY_NONINTERACTIVE=1 $(BIN)/python -m pytest --nbval --nbval-current-env tests $(NOTEBOOKS) \
+		$(if $(HAS_CHROMIUM),,--ignore=tests/browser) $(TEST_ARGS)
 
 tour: $(VENV)/.installed-lab ## run the tour without a browser and print what it did
 	@JRAY_NONINTERACTIVE=1 $(BIN)/jupyter nbconvert --log-level=WARN --to markdown --execute --stdout \

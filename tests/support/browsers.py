@@ -114,6 +114,10 @@ class NotebookPage:
         self.start_cell(index)
         self.wait_until_done(index)
 
+    def is_busy(self, index: int) -> bool:
+        """Whether the cell that was started has not ended."""
+        return not self.page.evaluate(_IS_DONE, index)
+
     def run_all(self) -> None:
         """One cell after the other. A cell that fails is an AssertionError, unless its tag says that it will."""
         for index, may_fail in self.page.evaluate(_CODE_CELLS):
@@ -159,6 +163,10 @@ class NotebookPage:
         """As the user does; the kernel goes on meanwhile, and may be busy afterwards."""
         self.page.reload()
         self.page.wait_for_function(_IS_SHOWN)
+
+    def stop_kernel(self) -> None:
+        """As the menu's "Shut Down Kernel" does."""
+        self.page.evaluate(_END)
 
     def use_theme(self, name: str) -> None:
         """`JupyterLab Dark` or `JupyterLab Light`; the server keeps it, for all tests of the module."""
