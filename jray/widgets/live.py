@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import anywidget
-from traitlets import Dict
+from traitlets import Dict, Unicode
 
 from jray.widgets.bundle import Bundle
 from jray.widgets.protocol import View
@@ -12,6 +12,8 @@ from jray.widgets.protocol import View
 class LiveView(anywidget.AnyWidget):
     """Shows what `view` is; one thread alone sets it."""
 
+    _esm = Unicode().tag(sync=True)
+    _css = Unicode().tag(sync=True)  # declared, or anywidget would not send it
     view = Dict().tag(sync=True, echo_update=False)
 
     def __init__(self, front_end: Bundle, view: View) -> None:

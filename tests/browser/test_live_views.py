@@ -27,6 +27,7 @@ def test_the_dashboard_changes_while_a_cell_keeps_the_kernel_busy(open_notebook,
     expect(widget(page, 4)).to_be_visible()
     page.start_cell(5)
     expect(widget(page, 4)).to_contain_text("2 running, 1 queued")
+    expect(widget(page, 4)).not_to_have_css("border-left-width", "0px")  # the style sheet has come along
     page.screenshot(f"dashboard-{page.front_end}")
     (tmp_path / "gate").touch()
     expect(widget(page, 4)).to_contain_text("3 finished")

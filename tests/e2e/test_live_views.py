@@ -61,6 +61,7 @@ class TestCells:
         cell = running_cell(kernel, tmp_path / "gate")
         (comm,) = widgets_of(kernel, cell)
         assert comm.views[0]["state"] == "running"
+        assert (comm.states[0]["_esm"], comm.states[0]["_css"]) == (bundle().js, bundle().css)
         assert "text/html" in cell.views[-1]
         (tmp_path / "gate").touch()
         until(kernel, lambda: "finished" in text(cell.views[-1]))
