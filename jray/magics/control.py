@@ -67,8 +67,8 @@ def _tells_commands(magic: Callable[..., Any]) -> Callable[..., Any]:
 class ControlMagics(Magics):
     """The magics that look and steer."""
 
-    def __init__(self, shell: InteractiveShell, session: Session, show_dashboard: Callable[[], None]) -> None:
-        """For the extension; `show_dashboard` shows a live view under the running cell."""
+    def __init__(self, shell: InteractiveShell, session: Session, show_dashboard: Callable[[], str]) -> None:
+        """For the extension; `show_dashboard` shows a live view under the cell, and says if it can't be live."""
         super().__init__(shell)
         self._session = session
         self._show_dashboard = show_dashboard
@@ -105,7 +105,8 @@ class ControlMagics(Magics):
         _refuse_rest("dashboard", rest)
         if self._session.current_run().parent is None:  # a terminal shows nothing that moves
             return self._status("")
-        self._show_dashboard()
+        if note := self._show_dashboard():
+            print(note)
         return None
 
     def _status(self, rest: str) -> Any:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from jray import api
 from jray.kernel.session import CellTask, MapTasks, Session
+from jray.widgets.bundle import NOT_BUILT, bundle
 from jray.widgets.place import Place
 from jray.widgets.protocol import OVER, Naming, View
 from jray.widgets.sources import CellSource, DashboardSource, MapSource, Source, names_in
@@ -93,12 +94,17 @@ class Feed:
             source = MapSource(runtime, tasks, self._naming, self._news.set)
             self._add(source, self._place(), begins=time.monotonic() + _MAP_S)
 
-    def show_dashboard(self) -> None:
-        """Show the whole runtime under the running cell, from now on."""
+    def show_dashboard(self) -> str:
+        """Show the whole runtime under the running cell, from now on.
+
+        Returns:
+            What the user should know: empty, or why it does not move.
+        """
         source, place = DashboardSource(self._naming), self._place()
         place.show(source.look())
         if self._session.shows_late_output:
             self._add(source, place, begins=0.0)
+        return "" if bundle() is not None else NOT_BUILT
 
     def forget_cell(self, cell_id: str) -> None:
         """A cell runs again: what was under it is gone."""

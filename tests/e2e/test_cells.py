@@ -85,8 +85,14 @@ def is_view(output):
     return "jray" in output.get("metadata", {})
 
 
-def test_nbconvert_has_a_still_picture_of_each_task_cell():
-    _, waited, late = execute("%load_ext jray\nimport jray", "%%remote\na = 6\na * 7", "%%remote\nb = a + 1")
+def test_nbconvert_has_a_still_picture_of_each_task_cell(tmp_path):
+    gate = str(tmp_path / "gate")
+    _, waited, late, _ = execute(
+        "%load_ext jray\nimport jray",
+        "%%remote\na = 6\na * 7",
+        f"%%remote\nimport os\nwhile not os.path.exists({gate!r}): pass\nb = a + 1",
+        f"open({gate!r}, 'w').close()\njray.get(b)",
+    )
     (picture,) = (output for output in waited if is_view(output))
     assert picture["data"].keys() == {"text/html", "text/plain"}
     assert "finished after" in picture["data"]["text/html"]

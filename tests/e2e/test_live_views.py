@@ -173,6 +173,17 @@ class TestDashboard:
             until(kernel, lambda: WIDGET not in cell.views[-1])
             assert "jray" in cell.views[-1]["text/html"]
 
+    def test_without_a_front_end_there_are_still_pictures_and_a_word(self, tmp_path):
+        hide = f"import jray.widgets.bundle as b, jray.widgets.feed as f, jray.widgets.place as p, pathlib\nmissing = pathlib.Path({str(tmp_path)!r})"
+        with Kernel() as kernel:
+            kernel.run("%load_ext jray\nimport jray")
+            kernel.run(f"{hide}\nf.bundle = p.bundle = lambda: b.bundle(missing)")
+            cell = kernel.run("%jray dashboard")
+            assert "run `make frontend`" in cell.stdout
+            kernel.run("jray.get(jray.remote(lambda: 1).options(name='alpha').remote())")
+            until(kernel, lambda: "alpha" in cell.views[-1]["text/html"])
+            assert kernel.comms == {}
+
     def test_survives_a_runtime_that_is_stopped_and_started(self):
         with Kernel() as kernel:
             kernel.run("%load_ext jray\nimport jray")
