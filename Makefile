@@ -24,7 +24,7 @@ PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test tour check lint format frontend bench wheel clean
+.PHONY: help lab test pictures tour check lint format frontend bench wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,6 +38,9 @@ test: $(VENV)/.installed-test frontend ## set up what the tests need; run all of
 	@$(if $(HAS_CHROMIUM),,echo "$(NO_CHROMIUM)")
 	JRAY_NONINTERACTIVE=1 $(BIN)/python -m pytest --nbval --nbval-current-env tests $(NOTEBOOKS) \
 		$(if $(HAS_CHROMIUM),,--ignore=tests/browser) $(TEST_ARGS)
+
+pictures: $(VENV)/.installed-test frontend ## renew the README's pictures in docs/images, in a real browser
+	JRAY_SCREENSHOTS=docs/images $(BIN)/python -m pytest -q tests/browser/test_readme.py
 
 tour: $(VENV)/.installed-lab ## run the tour without a browser and print what it did
 	@JRAY_NONINTERACTIVE=1 $(BIN)/jupyter nbconvert --log-level=WARN --to markdown --execute --stdout \

@@ -22,6 +22,7 @@ FRONT_ENDS = {"lab": "lab/workspaces/{name}/tree/{name}.ipynb", "notebook": "not
 
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 _PATIENCE_MS = 60_000  # a kernel starts in two seconds, or in twenty when the machine is busy
+expect.set_options(timeout=_PATIENCE_MS)
 
 # In the page: the notebook, whatever has the focus.
 _FIND_PANEL = """
@@ -142,6 +143,10 @@ class NotebookPage:
     def saved_output(self, index: int) -> list[dict]:
         """What the notebook's file will hold for it: the messages, as nbformat has them."""
         return self.page.evaluate(_OUTPUTS, index)
+
+    def picture(self, index: int, name: str) -> Path:
+        """Of one cell with its output."""
+        return save_screenshot(self.cell(index), name)
 
     def screenshot(self, name: str) -> Path:
         return save_screenshot(self.page, name)
