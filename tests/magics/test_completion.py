@@ -32,7 +32,8 @@ def test_the_commands_of_jray(offered):
 
 
 def test_the_options_of_a_command_as_its_usage_names_them(offered):
-    assert offered("%jray init |") == ["%jray init --num-cpus", "%jray init --num-gpus", "%jray init --resources"]
+    names = ("num-cpus", "num-gpus", "resources", "seed")
+    assert offered("%jray init |") == [f"%jray init --{name}" for name in names]
     assert offered("%jray init --num-cpus 2 --num|") == ["%jray init --num-cpus 2 --num-gpus"]
     assert offered("%jray status |") == offered("%jray nothing |") == []
 
