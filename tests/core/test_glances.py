@@ -37,6 +37,15 @@ def test_tasks_are_counted_by_where_they_started():
     assert function_views(scheduler)[0] == FunctionView(name="f", counts={"running": 1, "finished": 1})
 
 
+def test_of_names_that_are_over_only_the_newest_are_shown_and_of_others_all():
+    scheduler = two_cpus()
+    tell(scheduler, submitted(1, name="first"))  # it runs all the time
+    for number in range(2, 202):
+        tell(scheduler, submitted(number, name=f"name {number}"), finished(number, W2))
+    names = [view.name for view in glance(scheduler).functions]
+    assert names == ["first", *(f"name {number}" for number in range(152, 202))]
+
+
 def test_a_prefetched_task_of_another_cell_is_not_counted_here():
     scheduler = one_cpu()
     knows_duration(scheduler)

@@ -13,6 +13,8 @@ from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.core.views import FunctionView, amounts_of, explain, function_views
 from jray.runtime.ids import ObjectId, TaskId, WorkerId, task_of
 
+MOST_OVER = 50  # names of tasks that have nothing more to do
+
 
 class ObjectGlance(NamedTuple):
     """One object."""
@@ -71,7 +73,7 @@ def glance(
         store_limit=memory.limits.memory,
         store_used=memory.used,
         on_disk=memory.on_disk,
-        functions=function_views(scheduler, origin),
+        functions=function_views(scheduler, origin, MOST_OVER),
         objects=tuple(object_glance(scheduler, object_id) for object_id in shown),
         more_objects=max(0, len(known) - len(shown)) if objects is None else 0,
     )

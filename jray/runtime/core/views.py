@@ -47,14 +47,23 @@ def view_of(scheduler: Scheduler) -> SchedulerView:
     )
 
 
-def function_views(scheduler: Scheduler, origin: int | None = None) -> tuple[FunctionView, ...]:
-    """Tasks by name; only those that started in `origin`, if one is given. At most a thousand."""
+def function_views(
+    scheduler: Scheduler, origin: int | None = None, most_over: int | None = None
+) -> tuple[FunctionView, ...]:
+    """Tasks by name, the oldest name first; only those that started in `origin`, if one is given.
+
+    Of the names that have nothing more to do only the newest `most_over`. There are at most a thousand names.
+    """
     tallies: dict[str, list[int]] = {}
     for (name, where), tally in scheduler.tallies.items():
         if origin is not None and where != origin:
             continue
         sum_so_far = tallies.get(name)
         tallies[name] = tally if sum_so_far is None else [a + b for a, b in zip(sum_so_far, tally, strict=True)]
+    if most_over is not None:
+        over = [name for name, tally in tallies.items() if not any(tally[: TaskState.FINISHED])]
+        for name in over[: max(0, len(over) - most_over)]:
+            del tallies[name]
     prefetched: Counter[str] = Counter()
     for worker in scheduler.placement.workers.values():
         line = list(worker.lease.line) if worker.lease is not None else []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 _SIZED = frozenset({list, tuple, dict, set, frozenset, str, bytes, bytearray})
 _SHAPED = frozenset({"numpy", "pandas", "polars", "pyarrow", "scipy", "torch", "xarray"})  # their `shape` is cheap
 _MOST = 60  # characters
+_in_words = lru_cache(maxsize=64)(str)  # numpy takes ten times as long for the name of a dtype
 
 
 def kind_of(value: Any) -> str:
@@ -23,7 +25,7 @@ def kind_of(value: Any) -> str:
 def _with_shape(name: str, value: Any) -> str:
     try:
         shape = tuple(value.shape)
-        element = f" of {value.dtype}" if shape and name in {"ndarray", "Tensor"} else ""
+        element = f" of {_in_words(value.dtype)}" if shape and name in {"ndarray", "Tensor"} else ""
         size = " × ".join(str(length) for length in shape)
     except Exception:  # noqa: BLE001 - whatever a library does: it is only a word for people
         return name[:_MOST]
