@@ -55,8 +55,7 @@ class Engine:
     def __init__(self, total: Shape, pool: WorkerPool, limits: StoreLimits, spill_directory: Path | None) -> None:
         """Start the IO thread."""
         self.sink: Sink = ConsoleSink()
-        self.books = Books()
-        self.scheduler = Scheduler(total, _next_worker, limits)
+        self.books, self.scheduler = Books(), Scheduler(total, _next_worker, limits)
         self.is_closed = False
         self.turns = 0  # grows whenever something has happened: who shows something looks whether it has
         self._is_down = False  # closed, and all of it is gone
