@@ -10,11 +10,13 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from jray.runtime.serde.kinds import package_of
+
 
 def addresses_in(value: Any) -> Iterator[int] | None:
     """An address in each buffer that the value uses. None: it is no array, frame or table."""
     kind = type(value)
-    room = kind.__module__.partition(".")[0]
+    room = package_of(kind)
     if room not in {"builtins", "numpy", "pandas", "pyarrow"}:
         return None
     read = _READERS.get((room, kind.__name__))

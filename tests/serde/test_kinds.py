@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jray.runtime.serde.kinds import kind_of
+from jray.runtime.serde.kinds import kind_of, package_of
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,20 @@ def test_a_library_that_cannot_say_its_shape_costs_nothing_but_the_shape():
 
 def test_is_never_long():
     assert len(kind_of(type("N" * 500, (), {})())) == 60
+
+
+class Secretive(type):
+    @property
+    def __name__(cls):
+        raise AssertionError(cls)
+
+
+@pytest.mark.parametrize("said", [None, 3, property(lambda _: "numpy")])
+def test_a_class_that_names_no_module_is_called_by_its_name(said):
+    odd = type("Odd", (), {"__module__": said})
+    assert kind_of(odd()) == "Odd"
+    assert not package_of(odd)
+
+
+def test_a_metaclass_is_not_asked():
+    assert kind_of(Secretive("Odd", (), {})()) == "Odd"
