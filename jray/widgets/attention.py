@@ -41,6 +41,7 @@ class Attention:
         viewer, op = content["viewer"], content.get("op")
         if op not in {"seen", "unseen", "ack"}:
             return False
+        was_seen = self.is_seen
         self._has_answered = True
         self._unconfirmed = 0
         if op == "unseen":
@@ -48,4 +49,4 @@ class Attention:
             return False
         is_new = viewer not in self._seen
         self._seen.add(viewer)
-        return is_new
+        return is_new or not was_seen  # one that was taken for gone is back, and says only `ack`

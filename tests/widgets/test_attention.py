@@ -72,6 +72,16 @@ def test_a_page_that_comes_back_after_its_silence_is_seen_again_and_wants_a_pict
     assert attention.is_seen
 
 
+def test_a_page_whose_words_came_late_wants_a_picture_again():
+    attention = Attention()
+    attention.note_message(says("seen"))
+    for _ in range(200):
+        attention.note_sent(could_answer=True)
+    assert attention.note_message(says("ack"))
+    assert attention.is_seen
+    assert not attention.note_message(says("ack"))
+
+
 @pytest.mark.parametrize("nonsense", [None, "seen", [], {}, {"op": "seen"}, {"op": "seen", "viewer": 3}, says("jump")])
 def test_nonsense_changes_nothing(nonsense):
     attention = Attention()
