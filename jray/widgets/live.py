@@ -23,3 +23,9 @@ class LiveView(anywidget.AnyWidget):
         # the page is heard later: nothing else depends on it.
         if self.comm is not None and hasattr(self.comm, "_reply_subshell_for"):
             self.comm._reply_subshell_for = None  # noqa: SLF001 - there is no public way
+
+    def close(self) -> None:
+        """Also its layout, a widget of its own, which ipywidgets would keep for ever, here and in the page."""
+        layout = self.layout
+        super().close()
+        layout.close()
