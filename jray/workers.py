@@ -65,6 +65,7 @@ def run_on_all(function: Any, /, *args: Any, **kwargs: Any) -> None:
     Raises:
         TaskError: it raised in one of the workers that are there (also an instance of that exception's class). Then
             later ones do not run it.
+        WorkerCrashedError: there was no other worker, and it ended the one that was started. Later ones do not run it.
         TypeError: it is no function, the arguments do not fit, or something can't be pickled.
         ValueError: it takes more than 16 MiB with its arguments.
         RuntimeError: it was called in a task.

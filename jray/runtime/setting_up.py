@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
+from jray.exceptions import WorkerCrashedError
 from jray.options import TaskOptions
 from jray.runtime.backend import Backend, Call
 from jray.runtime.engine.pool_desk import PoolDesk
@@ -37,28 +38,29 @@ def run_on_all(backend: Backend, desk: PoolDesk, preparation: Preparation) -> No
         TypeError: something can't be pickled.
         ValueError: it is too large to be sent to every worker.
         TaskError: it raised in one of those workers. Then it is not kept for others.
-        WorkerCrashedError: there was no worker, and the one that was started died of it.
+        WorkerCrashedError: there was no worker, and the one that was started died of it. It is not kept either.
     """
     refs = [a for a in (*preparation.args, *preparation.kwargs.values()) if isinstance(a, ObjectRef)]
     if refs:
         backend.wait(refs, len(set(refs)), None)  # in there it must not wait
     set_up = _packed(backend, desk, preparation)
     desk.begin_set_up(set_up)
-    first: list[ObjectRef[Any]] = []
     try:
         set_up.is_over.wait()
         if not set_up.has_run:  # nobody was there, or they have ended: somebody must try it, and tell
             options, form = TaskOptions(), PackedForm()
-            first = backend.submit(
-                Call(bool, (), {}, options, (), set_up.message.name, "jray.run_on_all", form, is_counted=False)
-            )
+            call = Call(bool, (), {}, options, (), set_up.message.name, "jray.run_on_all", form, is_counted=False)
+            first = backend.submit(call)
             backend.wait(first, 1, None)
+            if not set_up.error:
+                backend.fetch(first, None)
+    except WorkerCrashedError:
+        set_up.has_killed = True  # else every later worker would die of it, until the runtime is shut down
+        raise
     finally:
         desk.end_set_up(set_up)
     if set_up.error:
         raise unpack_error(set_up.error)
-    if first:
-        backend.fetch(first, None)
 
 
 def prepare(backend: Backend, desk: PoolDesk, preparation: Preparation) -> None:

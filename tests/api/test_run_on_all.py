@@ -229,6 +229,7 @@ def test_a_worker_that_dies_while_it_is_waited_for_ends_the_wait(runtime, tmp_pa
 def test_one_that_ends_every_worker_is_told(runtime):
     with pytest.raises(WorkerCrashedError, match="exit code 3"):
         runtime.run_on_all(os._exit, 3)
+    assert runtime.get(runtime.remote(os.getpid).remote())  # later workers do not die of it
 
 
 def test_a_shutdown_ends_the_wait_of_another_thread(runtime, tmp_path):

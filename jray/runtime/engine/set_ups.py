@@ -26,6 +26,7 @@ class SetUp:
     waits_for: set[WorkerId] = field(default_factory=set)
     has_run: bool = False  # somewhere
     error: bytes = b""  # the first one
+    has_killed: bool = False  # there was no worker that survived it
     is_over: threading.Event = field(default_factory=threading.Event)
 
     def _look(self) -> None:
@@ -65,7 +66,7 @@ class SetUps:
     def end(self, set_up: SetUp) -> None:
         """Its caller waits no more. One that has failed is not run again: the one before it is."""
         self._waiting.pop(set_up.message.number, None)
-        if set_up.error and self._kept.get(set_up.key) is set_up:
+        if (set_up.error or set_up.has_killed) and self._kept.get(set_up.key) is set_up:
             if set_up.before is not None:
                 self._kept[set_up.key] = set_up.before
             else:
