@@ -143,9 +143,9 @@ class Feed:
     def _add(self, source: Source, place: Place, *, begins: float) -> None:
         with self._guard:
             self._shown.append(_Shown(source, place, self._session.current_run().cell_id, begins))
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="jray-feed", daemon=True)
-            self._thread.start()
+            if self._thread is None:  # several threads may call `map`
+                self._thread = threading.Thread(target=self._run, name="jray-feed", daemon=True)
+                self._thread.start()
         self._news.set()
 
     # ---- the thread
