@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 from dataclasses import dataclass
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -64,6 +65,9 @@ def unload(shell: InteractiveShell) -> None:
             manager.magics[kind].pop(name, None)
     for magics in (RemoteMagics, ControlMagics):
         manager.registry.pop(magics.__name__, None)
+
+
+os.register_at_fork(after_in_child=_loaded.clear)  # the pictures are the parent's, and its threads may hold their locks
 
 
 @atexit.register
