@@ -75,7 +75,7 @@ class Session:
         self._origins: dict[str, int] = {}  # message id (or label, in a terminal) of an execution -> its number
         self._runs: dict[int, CellRun] = {}
         self._last = 0
-        self._running_cells = 0
+        self._running_cells = int(getattr(shell.displayhook, "exec_result", None) is not None)  # one loads us, perhaps
         self.watcher: Watcher | None = None  # set by who has one
         self._watched: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._watcher: threading.Thread | None = None
@@ -176,7 +176,7 @@ class Session:
             self.watcher.show_map(MapTasks(name=name, origin=self.current_origin(), refs=refs))
 
     def _after_cell(self, _result: Any = None) -> None:
-        self._running_cells = max(0, self._running_cells - 1)  # jray may have been loaded by the cell that ends now
+        self._running_cells = max(0, self._running_cells - 1)
 
     def _before_cell(self, _info: Any = None) -> None:
         self._running_cells += 1

@@ -145,14 +145,16 @@ class RemoteCells:
         with _as_usage_error(options.name):
             refs = make_remote(run_cell, options).remote(code, *inputs.values(), captured=captured)
         *results, done = refs if outputs else [refs]
+        if not request.wants_values:
+            self._shell.user_ns.update(zip(outputs, results, strict=True))  # first: nothing below may lose them
         self._note_changes(cell, outputs)
         task, is_followed = self._task(began, outputs, results, done), self._session.shows_late_output
         if is_followed:
             self._session.note_cell_task(task)
         if request.wants_values:
-            results = self._wait_for_values(outputs, results, done)
-        self._shell.user_ns.update(zip(outputs, results, strict=True))
-        if not request.wants_values:
+            values = self._wait_for_values(outputs, results, done)
+            self._shell.user_ns.update(zip(outputs, values, strict=True))
+        else:
             self._see_to_the_end(done, is_seen=cell.shown is not None)
         if not is_followed:  # there is but one picture: as it is after the waiting
             self._session.note_cell_task(task)

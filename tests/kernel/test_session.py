@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 
@@ -47,6 +48,35 @@ def test_reload_starts_anew(shell):
     assert loaded(shell.shell)[:2] == (["remote", "jray", "remote"], 1)
     shell.run("%%remote\ny = 2")
     assert shell.get("y") == 2
+
+
+def test_a_fork_has_no_pictures_to_end(shell):
+    pid = os.fork()
+    if not pid:
+        os._exit(len(jray.extension._loaded))  # whose pictures are ended at exit
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert jray.extension._loaded
+
+
+def test_the_cell_that_loads_jray_counts_as_running_and_ends(shell):
+    is_busy = "next(iter(jray.extension._loaded.values())).session.is_busy"
+    shell.run(f"%reload_ext jray\nnow = {is_busy}")
+    session = jray.extension._loaded[id(shell.shell)].session
+    assert shell.shell.user_ns["now"]
+    assert not session.is_busy
+
+
+def test_a_picture_that_fails_loses_no_reference(shell):
+    class Broken:
+        def show_cell(self, task):
+            raise OSError("no front end")
+
+        def forget_cell(self, cell_id):
+            pass
+
+    jray.extension._loaded[id(shell.shell)].session.watcher = Broken()
+    assert "no front end" in shell.complaint("%%remote\nx = 1")
+    assert shell.get("x") == 1
 
 
 def test_unloading_what_is_not_loaded_does_nothing(shell):
