@@ -152,7 +152,7 @@ MISTAKES = {
     "words of others": (
         "jray.init(n_workers=4)",
         "TypeError: jray.init(n_workers=...) was refused. jray has no such argument; of Ray's it has num_cpus, "
-        "num_gpus, resources, object_store_memory, object_spilling_directory, object_spilling_limit, read_only, "
+        "num_gpus, resources, object_store_memory, object_spilling_directory, object_spilling_limit, read_only, seed, "
         "ignore_reinit_error. Did you mean num_cpus?",
     ),
     "init twice": (
@@ -178,7 +178,7 @@ MISTAKES = {
     "option of Ray": (
         "f.options(runtime_env={})",
         "ValueError: The option 'runtime_env' was refused. It is an option of Ray that jray does not have yet. "
-        "Leave it out; jray knows max_retries, name, num_cpus, num_gpus, num_returns, read_only, resources.",
+        "Leave it out; jray knows max_retries, name, num_cpus, num_gpus, num_returns, read_only, resources, seed.",
     ),
     # 14 What Ray has and jray has not yet: actors, cancel, async functions.
     "actor": (
@@ -264,7 +264,7 @@ REFUSED = {
     "option of others on the line": (
         "%%remote --n-jobs 4\nx = 1",
         "--n-jobs was refused. There is no such option. Use one of --get, --max-retries, --name, --num-cpus, "
-        "--num-gpus, --outputs, --read-only, --resources.",
+        "--num-gpus, --outputs, --read-only, --resources, --seed.",
     ),
     "magic in a task": (
         "%%remote\n!ls\nx = 1",
