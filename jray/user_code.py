@@ -29,7 +29,8 @@ def whose(frame: FrameType) -> Whose:
     """Who wrote what runs in this frame."""
     file = frame.f_code.co_filename
     if file.startswith("<"):  # made from text: a cell of a terminal, what a library has generated, what came by pickle
-        file = frame.f_globals.get("__file__") or ""
+        told = frame.f_globals.get("__file__")
+        file = told if isinstance(told, str) else ""  # people set it to what they like
         if not file:
             return Whose.USER if frame.f_globals.get("__name__") == "__main__" else Whose.LIBRARY
     if file.startswith(_JRAY):

@@ -11,6 +11,7 @@ would have to tell all kinds of syntax errors apart again. Every way of showing 
 from __future__ import annotations
 
 import dis
+import logging
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,8 @@ from jray.exceptions import InternalError, TaskError
 from jray.remote_function import RemoteFunction
 from jray.runtime import ref_misuse
 from jray.user_code import Whose, whose
+
+logger = logging.getLogger("jray")
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
 _USERS_CALL = RemoteFunction.__call__.__code__  # calls the user's function: one argument too many is the user's mistake
@@ -45,11 +48,20 @@ class Tracebacks:
     def _show(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
         error = sys.exc_info()[1] if exc_tuple is None else exc_tuple[1]
         if self._is_open and isinstance(error, BaseException) and not isinstance(error, UsageError):
-            hint(error)
-            if self._shell.InteractiveTB.mode != "Verbose" and not may_be_a_bug(error):
-                trim(error)
-                exc_tuple = type(error), error, error.__traceback__
+            try:
+                if self._prepare(error):
+                    exc_tuple = type(error), error, error.__traceback__
+            except Exception:  # an odd error, or a bug of ours: what the user's code raised is shown all the same
+                logger.exception("The traceback of %s could not be trimmed.", type(error).__name__)
         self._show_as_before(exc_tuple, *args, **kwargs)
+
+    def _prepare(self, error: BaseException) -> bool:
+        """Whether its traceback is another one now."""
+        hint(error)
+        is_trimmed = self._shell.InteractiveTB.mode != "Verbose" and not may_be_a_bug(error)
+        if is_trimmed:
+            trim(error)
+        return is_trimmed
 
     def close(self) -> None:
         """Stand aside. Who has come between since still calls us: then nothing is left out."""

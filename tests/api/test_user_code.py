@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from itertools import count
+from pathlib import Path
 
 import numpy as np
 
@@ -45,6 +46,7 @@ def test_code_made_from_text_belongs_to_its_namespace():
     assert whose(in_namespace(__name__="json", __file__=json.__file__)) is Whose.LIBRARY
     assert whose(in_namespace(__name__="jray.user_code", __file__=user_code.__file__)) is Whose.JRAY
     assert whose(in_namespace(__name__="made_by_somebody")) is Whose.LIBRARY
+    assert whose(in_namespace(__name__="__main__", __file__=Path("notebook.ipynb"))) is Whose.USER
 
 
 def test_the_nearest_user_frame_is_found_from_inside_a_library():

@@ -240,6 +240,11 @@ def test_a_function_that_is_not_remote_is_told_how_to_become_it(shown):
     )
 
 
+def test_an_error_that_takes_no_note_is_shown_all_the_same(shell, shown):
+    shell.run("def plain(): pass\nerror = AttributeError('odd one', name='remote', obj=plain)\nerror.__notes__ = 3")
+    assert "odd one" in shown("raise error")
+
+
 def test_a_handler_of_the_users_own_is_asked_as_before(shell, shown):
     asked = []
     shell.shell.set_custom_exc((ValueError,), lambda shell, *error, tb_offset=None: asked.append(error[0]))
