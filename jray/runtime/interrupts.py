@@ -25,7 +25,7 @@ _signal: Any = sys.modules["_signal"]
 _shielded_codes: set[CodeType] = set()
 _undisturbed_codes: set[CodeType] = set()
 _GUARDED = (signal.SIGINT, signal.SIGALRM, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-_LOOK_S = 0.25  # the longest time for which a signal is overlooked
+LOOK_S = 0.25  # the longest time for which a signal is overlooked
 _main_thread = threading.main_thread().ident
 
 
@@ -52,7 +52,7 @@ def acquire(lock: threading.Lock, timeout_s: float | None = None) -> bool:
     """
     ends_at = None if timeout_s is None else time.monotonic() + timeout_s
     while True:
-        left = _LOOK_S if ends_at is None else min(_LOOK_S, ends_at - time.monotonic())
+        left = LOOK_S if ends_at is None else min(LOOK_S, ends_at - time.monotonic())
         if lock.acquire(timeout=max(0.0, left)):
             return True
         if left <= 0:

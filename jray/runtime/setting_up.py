@@ -10,6 +10,7 @@ from jray.options import TaskOptions
 from jray.runtime.backend import Backend, Call
 from jray.runtime.engine.pool_desk import PoolDesk
 from jray.runtime.engine.set_ups import SetUp
+from jray.runtime.interrupts import LOOK_S
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.serde.code import PackedForm, pack_code
 from jray.runtime.serde.errors import unpack_error
@@ -46,7 +47,8 @@ def run_on_all(backend: Backend, desk: PoolDesk, preparation: Preparation) -> No
     set_up = _packed(backend, desk, preparation)
     desk.begin_set_up(set_up)
     try:
-        set_up.is_over.wait()
+        while not set_up.is_over.wait(LOOK_S):
+            pass  # see interrupts.acquire: a signal may be overlooked
         if not set_up.has_run:  # nobody was there, or they have ended: somebody must try it, and tell
             options, form = TaskOptions(), PackedForm()
             call = Call(bool, (), {}, options, (), set_up.message.name, "jray.run_on_all", form, is_counted=False)
