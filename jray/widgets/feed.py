@@ -175,6 +175,7 @@ class Feed:
         except Exception:  # one that can't be shown must not take the others with it
             logger.exception("A live view could not be shown.")
             self._drop(shown)
+            shown.place.close()
 
     def _settle(self, shown: _Shown, view: View) -> None:
         if not self._drop(shown):
