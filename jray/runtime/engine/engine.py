@@ -79,14 +79,7 @@ class Engine:
         )
         self._keeper = Storekeeper(self.books, pool, self._mover, self._desk, limits)
         self._performer = Performer(
-            self.scheduler,
-            self.books,
-            self._pool,
-            self._listener,
-            self._waiters,
-            self._keeper,
-            self._after,
-            self._warn,
+            self.scheduler, self.books, pool, self._listener, self._waiters, self._keeper, self._after, self._warn
         )
         access = Access(self.locked, self._handle, self._refuse_to_wait, self._why_closed)
         self.pool_desk = PoolDesk(self.scheduler, self._pool, self._listener, self._performer, access)
