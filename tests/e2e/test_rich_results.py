@@ -122,3 +122,9 @@ def test_a_formatter_that_fails_costs_the_picture_and_not_the_results(kernel):
     kernel.read_until_true(lambda: cell.bundles)
     assert cell.bundles[0]["text/plain"] == "bad"
     assert kernel.value("jray.get(w)") == "5"
+
+
+def test_display_needs_no_stdout(kernel):
+    kernel.run("@jray.remote\ndef show():\n    import sys\n    sys.stdout = None\n    display('x')")
+    assert kernel.run("jray.get(show.remote())").displays == ["'x'"]
+    kernel.run("jray.restart()")  # that worker has none now

@@ -66,8 +66,7 @@ def redirect(link: Link, context: Context) -> None:
         setattr(sys, f"__{stream}__", text)
 
     def show(kind: str, text: str) -> None:
-        sys.stdout.flush()  # a line that was begun stands before it
-        sys.stderr.flush()
+        _flush_streams()  # a line that was begun stands before it
         if not link.is_inherited:  # a fork that a task made can print, and no more
             send_text(link, context, kind, text)
         elif kind == "display":
@@ -85,13 +84,17 @@ def flush_output() -> bool:
     Returns:
         Whether something lies in the pipes of descriptors 1 and 2.
     """
+    _flush_streams()
+    _libc.fflush(None)
+    return _is_filled(1) or _is_filled(2)
+
+
+def _flush_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue  # the task closed or replaced it: it is the task's own
-    _libc.fflush(None)
-    return _is_filled(1) or _is_filled(2)
 
 
 def _is_filled(descriptor: int) -> bool:
