@@ -6,9 +6,12 @@ knows neither IPython nor the line to the kernel, so that what travels with a ce
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from datetime import date
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -27,7 +30,7 @@ class Display:
         Raises:
             TypeError, ValueError: something in it is none.
         """
-        return json.dumps(asdict(self))
+        return json.dumps(asdict(self), default=_as_json)
 
     @classmethod
     def from_text(cls, text: str) -> Display:
@@ -50,6 +53,21 @@ class Display:
     def plain(self) -> str:
         """For who can show nothing but text."""
         return str(self.data.get("text/plain", ""))
+
+
+def _as_json(part: object) -> Any:
+    """What Jupyter itself sends as JSON and Python would not: numpy's numbers, dates, bytes."""
+    match part:
+        case Integral():
+            return int(part)
+        case Real():
+            return float(part)
+        case date():
+            return part.isoformat()
+        case bytes():
+            return base64.b64encode(part).decode("ascii")
+    msg = f"Nothing was shown. A value of type {type(part).__name__} is in it, which JSON has not. Convert it first."
+    raise TypeError(msg)
 
 
 _send: Callable[[str, str], None] | None = None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
+
+import numpy as np
 import pytest
 
 from jray.runtime import displays
@@ -35,3 +38,14 @@ def test_what_is_no_json_is_refused_where_it_is_made():
 def test_a_process_that_is_no_worker_is_told_what_to_use():
     with pytest.raises(RuntimeError, match=r"Use IPython\.display\.display"):
         displays.send("display", "{}")
+
+
+def test_what_jupyter_takes_for_json_is_taken_here():
+    data = {"application/json": [np.int64(3), np.float32(0.5), date(2024, 5, 1), b"ab"]}
+    shown = Display.from_text(Display(data=data).to_text())
+    assert shown.data == {"application/json": [3, 0.5, "2024-05-01", "YWI="]}
+
+
+def test_what_is_no_json_is_refused_by_its_type():
+    with pytest.raises(TypeError, match="type object"):
+        Display(data={"application/json": object()}).to_text()
