@@ -104,6 +104,7 @@ class RemoteFunction(Generic[_P, _T]):
         if not iterables:
             msg = f"{self._name}.map() was refused. It was given nothing to go through. Write {self._name}.map(items)."
             raise TypeError(msg)
+        self._check_map(iterables)
         started = [
             self._start(args, {}, None if self._seed is None else derived_seed(OF_MAP, self._seed, index))
             for index, args in enumerate(zip(*iterables, strict=False))
@@ -112,6 +113,25 @@ class RemoteFunction(Generic[_P, _T]):
         if refs:
             current().on_map(self._name, refs)
         return started
+
+    def _check_map(self, iterables: tuple[Iterable[Any], ...]) -> None:
+        for items in iterables:
+            kind = type(items)
+            if not hasattr(kind, "__iter__") and not hasattr(kind, "__getitem__"):
+                name = self._name
+                msg = (
+                    f"{name}.map({items!r:.40}) was refused. It goes through the items of a list, a range and so on, "
+                    f"and this is of type {kind.__name__}. Write {name}.map([...]), or {name}.remote(...) for one call."
+                )
+                raise TypeError(msg)
+        try:
+            self._signature.check(iterables, {})  # each gives one argument
+        except TypeError as error:
+            msg = (
+                f"{self._name}.map() was refused: {error}. Each of its {len(iterables)} iterables gives one argument "
+                f"of a call. {self._signature.describe()}"
+            )
+            raise TypeError(msg) from None
 
     def options(self, **changes: Any) -> RemoteFunction[_P, _T]:
         """The same function with some options changed; this one stays as it is.

@@ -62,6 +62,9 @@ class Watcher(Protocol):
     def show_map(self, tasks: MapTasks) -> None:
         """Many tasks were submitted at once."""
 
+    def end_cell(self) -> None:
+        """The running cell ends."""
+
     def forget_cell(self, cell_id: str) -> None:
         """A cell runs again: what was shown under it is gone."""
 
@@ -177,6 +180,8 @@ class Session:
 
     def _after_cell(self, _result: Any = None) -> None:
         self._running_cells = max(0, self._running_cells - 1)
+        if self.watcher is not None:
+            self.watcher.end_cell()
 
     def _before_cell(self, _info: Any = None) -> None:
         self._running_cells += 1

@@ -148,16 +148,12 @@ class RemoteCells:
         if not request.wants_values:
             self._shell.user_ns.update(zip(outputs, results, strict=True))  # first: nothing below may lose them
         self._note_changes(cell, outputs)
-        task, is_followed = self._task(began, outputs, results, done), self._session.shows_late_output
-        if is_followed:
-            self._session.note_cell_task(task)
+        self._session.note_cell_task(self._task(began, outputs, results, done))
         if request.wants_values:
             values = self._wait_for_values(outputs, results, done)
             self._shell.user_ns.update(zip(outputs, values, strict=True))
         else:
             self._see_to_the_end(done, is_seen=cell.shown is not None)
-        if not is_followed:  # there is but one picture: as it is after the waiting
-            self._session.note_cell_task(task)
 
     def _task(
         self, began: float, outputs: Sequence[str], results: Sequence[ObjectRef[Any]], done: ObjectRef[Any]

@@ -1,6 +1,7 @@
 """Feeds all live views of a notebook: one thread that looks at the runtime, as often as there is somebody to see it.
 
-At most ten times a second, and at most a twentieth of a CPU. Nothing happened, or nobody looks: nothing is done.
+At most ten times a second, and at most a twentieth of a CPU. When nothing has happened it compares a number; when
+nobody looks it sleeps.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from jray import api
 from jray.kernel.session import CellTask, MapTasks, Session
-from jray.widgets.bundle import NOT_BUILT, bundle
+from jray.widgets.bundle import why_none
 from jray.widgets.place import Place
 from jray.widgets.protocol import OVER, Naming, View
 from jray.widgets.sources import CellSource, DashboardSource, MapSource, Source, names_in
@@ -67,7 +68,8 @@ class Feed:
         """The thread starts with the first view."""
         self._session = session
         self._shown: list[_Shown] = []
-        self._settled: deque[_Shown] = deque()
+        self._settled: deque[tuple[str | None, Place]] = deque()  # by cell; what they are about is let go
+        self._unfollowed: list[_Shown] = []  # where nobody looks on: brought up to date when a cell ends
         self._guard = threading.Lock()  # of the two lists
         self._news = threading.Event()
         self._end_asked = threading.Event()
@@ -81,11 +83,11 @@ class Feed:
         if runtime is None or not self._shows_pictures:
             return
         source, place = CellSource(runtime, task, self._naming, self._news.set), self._place()
+        place.show(source.promise())
         if self._session.shows_late_output:
-            place.show(source.promise())
             self._add(source, place, begins=task.began + _CELL_S)
         else:
-            place.show(source.look() if source.has_ended else source.promise())
+            self._unfollowed.append(_Shown(source, place, None, 0.0))
 
     def show_map(self, tasks: MapTasks) -> None:
         """Many tasks were submitted: show how far they are, if it takes long."""
@@ -104,16 +106,23 @@ class Feed:
         place.show(source.look())
         if self._session.shows_late_output:
             self._add(source, place, begins=0.0)
-        return "" if bundle() is not None else NOT_BUILT
+        return why_none()
+
+    def end_cell(self) -> None:
+        """A cell has ended. nbclient takes news of earlier cells only as a part of the one that runs: now or never."""
+        for shown in [shown for shown in self._unfollowed if shown.source.has_ended]:
+            self._unfollowed.remove(shown)
+            shown.place.settle(shown.source.look())
 
     def forget_cell(self, cell_id: str) -> None:
         """A cell runs again: what was under it is gone."""
         with self._guard:
-            gone = [shown for shown in (*self._shown, *self._settled) if shown.cell_id == cell_id]
-            self._shown = [shown for shown in self._shown if shown not in gone]
-            self._settled = deque(shown for shown in self._settled if shown not in gone)
-        for shown in gone:
-            shown.place.close()
+            gone = [shown.place for shown in self._shown if shown.cell_id == cell_id]
+            gone += [place for cell, place in self._settled if cell == cell_id]
+            self._shown = [shown for shown in self._shown if shown.cell_id != cell_id]
+            self._settled = deque(settled for settled in self._settled if settled[0] != cell_id)
+        for place in gone:
+            place.close()
 
     def close(self) -> None:
         """End the thread and all widgets; leave still pictures."""
@@ -126,8 +135,9 @@ class Feed:
             settled, self._settled = self._settled, deque()
         for one in shown:
             self._end(one)
-        for one in (*shown, *settled):
             one.place.close()
+        for _, place in settled:
+            place.close()
 
     @property
     def _shows_pictures(self) -> bool:
@@ -135,7 +145,8 @@ class Feed:
         return self._session.is_interactive and self._session.current_run().parent is not None
 
     def _place(self) -> Place:
-        return Place(self._session.shell, self._session.current_run().parent, self._news.set)
+        parent = self._session.current_run().parent if self._session.shows_late_output else None
+        return Place(self._session.shell, parent, self._news.set)
 
     def _naming(self) -> Naming:
         return Naming(names_in(self._session.shell.user_ns), self._session.label_of)
@@ -185,10 +196,10 @@ class Feed:
         if not shown.place.is_live:
             return
         with self._guard:
-            self._settled.append(shown)
+            self._settled.append((shown.cell_id, shown.place))
             old = [self._settled.popleft() for _ in range(len(self._settled) - _MOST_SETTLED)]
-        for one in old:
-            one.place.close()
+        for _, place in old:
+            place.close()
 
     def _drop(self, shown: _Shown) -> bool:
         with self._guard:

@@ -19,6 +19,7 @@ View: TypeAlias = dict[str, Any]  # JSON; the fields are those of `interface Vie
 OVER = frozenset({"finished", "failed", "lost"})  # states of a view that will change no more
 MOST_ROWS = 50  # of a table
 
+_WORTH_SAYING_S = 0.5  # of waiting
 _OPEN = ("waiting", "queued", "running", "blocked", "resuming")
 
 
@@ -50,6 +51,8 @@ class Progress:
     function: str
     done: int
     total: int
+    failed: int = 0
+    gone: int = 0  # nobody held them: how they ended only the counts of all tasks of that name tell
 
 
 def dashboard_view(seen: Seen, naming: Naming) -> View:
@@ -60,10 +63,15 @@ def dashboard_view(seen: Seen, naming: Naming) -> View:
     return _view(seen, naming, kind="dashboard", title="jray", state="", headline=headline)
 
 
-def cell_view(work: Work, seen: Seen, naming: Naming, end: SeenObject | None, ended: float) -> View:
-    """A cell that runs as a task. `end` is the object that says how it ended, at `ended`; None: it has not."""
+def cell_view(
+    work: Work, seen: Seen, naming: Naming, end: SeenObject | None, ended: float, *, took: float | None = None
+) -> View:
+    """A cell that runs as a task.
+
+    `end` is the object that says how it ended, at `ended`, after it had run for `took` seconds; None: it has not.
+    """
     if end is not None:
-        state, headline = _outcome(end, ended - work.began)
+        state, headline = _outcome(end, ended - work.began, took)
     elif seen.task is None:
         state, headline = "lost", "jray was stopped before it was done"
     else:
@@ -75,14 +83,15 @@ def map_view(work: Work, seen: Seen, naming: Naming, progress: Progress) -> View
     """The tasks of one `map`."""
     counts = next((row.counts for row in seen.glance.functions if row.name == progress.function), {})
     elapsed = seen.at - work.began
-    failed = f", {counts['failed']} failed" if counts.get("failed") else ""
+    number = progress.failed + min(progress.gone, max(0, counts.get("failed", 0) - progress.failed))
+    failed = f", {number:,} failed" if number else ""
     if progress.done < progress.total:
         state = "running" if counts.get("running") else "queued"
         left_s = elapsed / progress.done * (progress.total - progress.done) if progress.done else 0.0
         left = f", about {in_time(left_s)} left" if progress.done else ""
         headline = f"{progress.done:,} of {progress.total:,} done after {in_time(elapsed)}{left}{failed}"
     else:
-        state = "failed" if counts.get("failed") else "finished"
+        state = "failed" if number else "finished"
         headline = f"all {progress.total:,} done after {in_time(elapsed)}{failed}"
     return _view(seen, naming, kind="cell", title=work.label, state=state, headline=headline)
 
@@ -182,10 +191,12 @@ def _going_on(seen: Seen, naming: Naming) -> str:
     return f"{task.words} on w{task.worker} for {in_time(max(0.0, seen.at - task.since))}"
 
 
-def _outcome(end: SeenObject, took: float) -> tuple[str, str]:
+def _outcome(end: SeenObject, elapsed: float, took: float | None) -> tuple[str, str]:
+    has_waited = took is not None and elapsed - took >= _WORTH_SAYING_S
+    time = in_time(elapsed) + (f" (ran for {in_time(took)})" if took is not None and has_waited else "")
     if end.glance.state == "failed":
-        return "failed", f"failed after {in_time(took)}: {end.kind}"
-    return "finished", f"finished after {in_time(took)}"
+        return "failed", f"failed after {time}: {end.kind}"
+    return "finished", f"finished after {time}"
 
 
 def _number(count: int, what: str) -> str:

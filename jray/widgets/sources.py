@@ -56,6 +56,8 @@ class CellSource:
         self._done: ObjectRef[Any] = task.done
         self._outputs = task.outputs
         self._ended: float | None = None
+        self._took: float | None = None
+        runtime.pictures.begin_timing(task_of(task.done._id))  # noqa: SLF001 - the runtime's own
         runtime.when_ready(task.done, self._note_end)
 
     def _note_end(self) -> None:
@@ -85,7 +87,9 @@ class CellSource:
         end = pictures.look_at(done) if ended is not None else None
         if end is not None and end.glance.state == "pending":  # nobody waits any more because jray was stopped
             end = None
-        view = cell_view(self._work, seen, self._naming(), end, seen.at if ended is None else ended)
+        if ended is not None and self._took is None:
+            self._took = pictures.end_timing(task_of(done))
+        view = cell_view(self._work, seen, self._naming(), end, ended or seen.at, took=self._took)
         return closed(view) if self._runtime.is_over else view
 
     def _naming(self) -> Naming:
@@ -102,14 +106,19 @@ class MapSource:
         self._runtime, self._names, self._wake = runtime, names, wake
         self._work = Work(label=f"{tasks.name}.map", origin=tasks.origin, began=time.monotonic())
         self._function = tasks.name
-        refs = [ref for item in tasks.refs for ref in (item if isinstance(item, list) else [item])]
-        self._pending: list[ObjectId] = [ref._id for ref in refs if isinstance(ref, ObjectRef)]  # noqa: SLF001
-        self._total = len(self._pending)
+        self._pending: list[ObjectId] = [ref._id for ref in tasks.refs]  # noqa: SLF001 - the runtime's own
+        self._total, self._failed, self._gone = len(self._pending), 0, 0
         self._await_next()
+
+    def _count(self) -> None:
+        outcomes = self._runtime.pictures.outcomes_of(self._pending)
+        self._pending = outcomes.pending
+        self._failed += outcomes.failed
+        self._gone += outcomes.gone
 
     def _await_next(self) -> None:
         """Be told when the last of those that are to come is there; if others are not, wait for the next."""
-        self._pending = self._runtime.pictures.pending_of(self._pending)
+        self._count()
         if self._pending and not self._runtime.is_over:
             self._runtime.when_there(self._pending[-1], self._wake)
         else:
@@ -124,16 +133,16 @@ class MapSource:
     def has_ended(self) -> bool:
         """As in Source."""
         last = self._pending[-1:]
-        if last and not self._runtime.pictures.pending_of(last):
+        if last and not self._runtime.pictures.outcomes_of(last).pending:
             self._await_next()
         return not self._pending or self._runtime.is_over
 
     def look(self) -> View:
         """As in Source."""
-        pictures = self._runtime.pictures
-        self._pending = pictures.pending_of(self._pending)
-        seen = pictures.look(origin=self._work.origin, objects=())
-        progress = Progress(self._function, self._total - len(self._pending), self._total)
+        self._count()
+        seen = self._runtime.pictures.look(origin=self._work.origin, objects=())
+        done = self._total - len(self._pending)
+        progress = Progress(self._function, done, self._total, self._failed, self._gone)
         view = map_view(self._work, seen, self._names(), progress)
         return closed(view) if self._runtime.is_over else view
 

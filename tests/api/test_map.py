@@ -80,3 +80,22 @@ def test_a_map_that_is_cut_short_loses_its_references_and_its_tasks_run_all_the_
         runtime.remote(lambda name: (tmp_path / name).touch()).map(stopped())
 
     wait_until((tmp_path / "first").exists, 10, "the task of the first item has run")
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ((5,), r"f\.map\(5\) was refused.*of type int.*Write f\.map\(\[\.\.\.\]\)"),
+        (
+            ([1], [2]),
+            r"f\.map\(\) was refused: too many positional arguments\. Each of its 2 iterables gives one argument",
+        ),
+    ],
+)
+def test_what_can_not_be_mapped_over_is_refused_before_anything_starts(runtime, given, told):
+    @runtime.remote
+    def f(x):
+        return x
+
+    with pytest.raises(TypeError, match=told):
+        f.map(*given)

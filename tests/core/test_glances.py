@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jray.runtime.core.glances import glance, object_glance, pending_of, task_glance
+from jray.runtime.core.glances import glance, object_glance, outcomes_of, task_glance
 from jray.runtime.core.views import FunctionView, function_views
 from tests.support.builders import (
     W1,
@@ -113,7 +113,14 @@ def test_a_task_that_is_done_has_no_glance():
 def test_what_is_still_to_come_is_told_from_what_is_there_or_gone():
     scheduler = two_cpus()
     tell(scheduler, submitted(1), submitted(2), submitted(3), finished(1, W1), dropped(result(1)), finished(2, W2))
-    assert pending_of(scheduler, [result(1), result(2), result(3)]) == [result(3)]
+    assert outcomes_of(scheduler, [result(1), result(2), result(3)]) == ([result(3)], 0, 1)
+
+
+def test_failures_are_counted_among_the_given_objects_only():
+    scheduler = two_cpus()
+    tell(scheduler, submitted(1), submitted(2), failed(1, W1), finished(2, W2))
+    assert outcomes_of(scheduler, [result(1), result(2)]) == ([], 1, 0)
+    assert outcomes_of(scheduler, [result(2)]) == ([], 0, 0)
 
 
 def test_the_time_in_a_state_begins_with_the_move():

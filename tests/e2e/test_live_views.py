@@ -69,6 +69,12 @@ class TestCells:
         assert comm.views[-1]["state"] == "finished"
         assert [(row["name"], row["type"]) for row in comm.views[-1]["objects"]] == [("out", "int")]
 
+    def test_a_cell_that_has_waited_for_another_says_how_long_it_ran_itself(self, kernel):
+        kernel.run("%%remote\nimport time\ntime.sleep(0.7)\nslow = 1")
+        cell = kernel.run("%%remote\nquick = slow + 1")
+        until(kernel, lambda: "finished" in text(cell.views[-1]))
+        assert "(ran for 0.0 s)" in cell.views[-1]["text/html"]
+
     def test_a_failed_cell_says_what_was_raised(self, kernel):
         cell = kernel.run("%%remote\n1 / 0")
         until(kernel, lambda: text(cell.views[-1]) == f"{cell.label}: failed")
@@ -126,7 +132,9 @@ class TestCells:
             waited = kernel.run("%%remote\nx = 1\nx")
             assert [text(view) for view in waited.views][-1] == f"{waited.label}: finished; references: x"
             late = kernel.run("%%remote\ny = 1")
-            assert [text(view) for view in late.views] == [f"{late.label}: runs as a task; references: y"]
+            assert text(late.views[0]) == f"{late.label}: runs as a task; references: y"
+            kernel.run("import jray; jray.get(y)")
+            until(kernel, lambda: text(late.views[-1]) == f"{late.label}: finished; references: y")
             assert kernel.comms == {}
 
 
@@ -177,7 +185,7 @@ class TestDashboard:
         hide = f"import jray.widgets.bundle as b, jray.widgets.feed as f, jray.widgets.place as p, pathlib\nmissing = pathlib.Path({str(tmp_path)!r})"
         with Kernel() as kernel:
             kernel.run("%load_ext jray\nimport jray")
-            kernel.run(f"{hide}\nf.bundle = p.bundle = lambda: b.bundle(missing)")
+            kernel.run(f"{hide}\np.bundle = lambda: b.bundle(missing)\nf.why_none = lambda: b.why_none(missing)")
             cell = kernel.run("%jray dashboard")
             assert "run `make frontend`" in cell.stdout
             kernel.run("jray.get(jray.remote(lambda: 1).options(name='alpha').remote())")

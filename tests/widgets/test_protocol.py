@@ -76,6 +76,11 @@ class TestCells:
         view = cell_view(WORK, seen(), NAMING, seen_object(99), 101.5)
         assert (view["state"], view["headline"]) == ("finished", "finished after 1.5 s")
 
+    def test_a_cell_that_has_waited_says_how_long_it_ran(self):
+        view = cell_view(WORK, seen(), NAMING, seen_object(99), 106.5, took=0.3)
+        assert view["headline"] == "finished after 6.5 s (ran for 0.3 s)"
+        assert cell_view(WORK, seen(), NAMING, seen_object(99), 100.6, took=0.3)["headline"] == "finished after 0.6 s"
+
     def test_a_failed_cell_says_what_was_raised(self):
         view = cell_view(WORK, seen(), NAMING, seen_object(99, "failed", kind="ZeroDivisionError"), 101.5)
         assert (view["state"], view["headline"]) == ("failed", "failed after 1.5 s: ZeroDivisionError")
@@ -118,7 +123,7 @@ class TestCells:
 class TestMaps:
     def test_says_how_far_it_is_and_how_long_it_will_take(self):
         functions = [("score", {"running": 2, "finished": 9, "failed": 1})]
-        view = map_view(WORK, seen(at=110.0, functions=functions), NAMING, Progress("score", 10, 40))
+        view = map_view(WORK, seen(at=110.0, functions=functions), NAMING, Progress("score", 10, 40, failed=1))
         assert view["headline"] == "10 of 40 done after 10 s, about 30 s left, 1 failed"
         assert view["state"] == "running"
 
@@ -130,9 +135,19 @@ class TestMaps:
         ("counts", "state"), [({"finished": 4}, "finished"), ({"finished": 3, "failed": 1}, "failed")]
     )
     def test_ends_as_its_tasks_did(self, counts, state):
-        view = map_view(WORK, seen(functions=[("score", counts)]), NAMING, Progress("score", 4, 4))
+        progress = Progress("score", 4, 4, failed=counts.get("failed", 0))
+        view = map_view(WORK, seen(functions=[("score", counts)]), NAMING, progress)
         assert view["state"] == state
         assert view["headline"].startswith("all 4 done after 3.0 s")
+
+    def test_failures_of_another_map_in_the_same_cell_are_not_its_own(self):
+        functions = [("score", {"finished": 4, "failed": 7})]
+        assert map_view(WORK, seen(functions=functions), NAMING, Progress("score", 4, 4))["state"] == "finished"
+
+    def test_failures_of_results_that_nobody_holds_are_counted_by_name(self):
+        functions = [("score", {"finished": 2, "failed": 2})]
+        view = map_view(WORK, seen(functions=functions), NAMING, Progress("score", 4, 4, failed=1, gone=3))
+        assert view["headline"].endswith("2 failed")
 
     def test_counts_its_own_function_only(self):
         functions = [("other", {"failed": 7}), ("score", {"finished": 4})]

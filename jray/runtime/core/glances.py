@@ -1,4 +1,4 @@
-"""What live views show, cheap enough for ten times a second: nothing in here walks all tasks or all objects."""
+"""What live views show, cheap enough for ten times a second: nothing walks all tasks or all objects of the books."""
 
 from __future__ import annotations
 
@@ -108,7 +108,24 @@ def task_glance(scheduler: Scheduler, task_id: TaskId) -> TaskGlance | None:
     return TaskGlance(state.name.lower(), task.since, worker, missing if task.missing else (), words)
 
 
-def pending_of(scheduler: Scheduler, objects: Iterable[ObjectId]) -> list[ObjectId]:
-    """Those that are still to come."""
+class Outcomes(NamedTuple):
+    """How some objects are doing."""
+
+    pending: list[ObjectId]
+    failed: int
+    gone: int  # freed, so that nobody knows how they ended
+
+
+def outcomes_of(scheduler: Scheduler, objects: Iterable[ObjectId]) -> Outcomes:
+    """Which of the objects are still to come, and what became of the others."""
     known = scheduler.references.objects
-    return [o for o in objects if o in known and known[o].state is ObjectState.PENDING]
+    pending, failed, gone = [], 0, 0
+    for object_id in objects:
+        record = known.get(object_id)
+        if record is None:
+            gone += 1
+        elif record.state is ObjectState.PENDING:
+            pending.append(object_id)
+        else:
+            failed += record.state is ObjectState.FAILED
+    return Outcomes(pending, failed, gone)

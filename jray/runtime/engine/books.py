@@ -62,6 +62,7 @@ class Books:
         self.bodies: dict[TaskId, TaskBody] = {}
         self.copies: dict[ObjectId, StoredValue] = {}  # on disk, of values that may be in memory as well
         self.staged: dict[ReportKey, tuple[StoredValue, ...]] = {}
+        self.timed: dict[TaskId, float] = {}  # seconds that tasks ran which somebody asked about; -1: not yet
         self.asks: dict[tuple[WorkerId, int], wire.Wait] = {}
         self.blocks_in: dict[WorkerId, int] = {}  # how many blocks of an arena are in use
         self.bytes_in_blocks = 0

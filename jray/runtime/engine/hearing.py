@@ -75,6 +75,8 @@ class Interpreter:
     def _done(self, heard: Heard, handle: Handle, at: float, done: wire.Done) -> None:
         results = tuple(_own_value(handle, result) for result in done.results)
         worker, task, attempt = handle.worker, done.task, done.attempt
+        if task in self._books.timed:
+            self._books.timed[task] = done.took_s
         heard.reports.append(((worker, task, attempt), results))
         if done.raised:
             heard.events.append(m.TaskFailed(at, worker, task, attempt, done.took_s))

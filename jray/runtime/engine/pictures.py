@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -11,10 +11,11 @@ from jray.runtime.backend import ResourceView
 from jray.runtime.core.glances import (
     Glance,
     ObjectGlance,
+    Outcomes,
     TaskGlance,
     glance,
     object_glance,
-    pending_of,
+    outcomes_of,
     task_glance,
 )
 from jray.runtime.core.object_views import ObjectView, StoreView, object_views, store_view
@@ -24,6 +25,8 @@ from jray.runtime.engine.books import Books, Maker
 from jray.runtime.ids import ObjectId, TaskId, WorkerId, task_of
 from jray.runtime.interrupts import shielded
 from jray.runtime.pool.worker_pool import WorkerPool
+
+_SLICE = 10_000  # objects that are looked at with the lock held: 1 ms
 
 
 class ObjectPicture(NamedTuple):
@@ -83,6 +86,15 @@ class Pictures:
             watched = task_glance(self._scheduler, task) if task is not None else None
         return Seen(time.monotonic(), seen, shown, watched)
 
+    def begin_timing(self, task: TaskId) -> None:
+        """`end_timing` will be asked how long this task has run."""
+        self._books.timed[task] = -1.0
+
+    def end_timing(self, task: TaskId) -> float | None:
+        """Seconds that its last attempt ran; None: it had ended before, or its worker was lost."""
+        took = self._books.timed.pop(task, -1.0)
+        return took if took >= 0 else None
+
     @shielded
     def look_at(self, object_id: ObjectId) -> SeenObject:
         """One object for a live view."""
@@ -94,11 +106,16 @@ class Pictures:
         nbytes, kind = (stored.nbytes, stored.kind) if stored is not None else (0, "")
         return SeenObject(seen, nbytes, kind, self.maker_of(seen.id))
 
+    def outcomes_of(self, objects: Sequence[ObjectId]) -> Outcomes:
+        """How they are doing. Of many, some at a time: others want the lock, too."""
+        parts = [self._outcomes(objects[start : start + _SLICE]) for start in range(0, len(objects), _SLICE)]
+        pending = [object_id for part in parts for object_id in part.pending]
+        return Outcomes(pending, sum(part.failed for part in parts), sum(part.gone for part in parts))
+
     @shielded
-    def pending_of(self, objects: Iterable[ObjectId]) -> list[ObjectId]:
-        """Those that are still to come."""
+    def _outcomes(self, objects: Sequence[ObjectId]) -> Outcomes:
         with self._locked():
-            return pending_of(self._scheduler, objects)
+            return outcomes_of(self._scheduler, objects)
 
     @shielded
     def resources(self) -> ResourceView:

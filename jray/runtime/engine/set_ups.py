@@ -67,7 +67,7 @@ class SetUps:
         """Its caller waits no more. One that has failed is not run again: the one before it is."""
         self._waiting.pop(set_up.message.number, None)
         if (set_up.error or set_up.has_killed) and self._kept.get(set_up.key) is set_up:
-            if set_up.before is not None:
+            if set_up.before is not None and not (set_up.before.error or set_up.before.has_killed):
                 self._kept[set_up.key] = set_up.before
             else:
                 del self._kept[set_up.key]
