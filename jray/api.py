@@ -63,7 +63,8 @@ class RuntimeInfo(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         """One line for people."""
-        return f"jray runtime with {', '.join(f'{v:g} {k}' for k, v in self._facts['resources'].items())}"
+        amounts = {"CPU": 0.0, **self._facts["resources"]}  # as in Ray, what there is nothing of is absent
+        return f"jray runtime with {', '.join(f'{amount:g} {name}' for name, amount in amounts.items())}"
 
 
 _INIT_ARGUMENTS = (

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 from types import FrameType
 
 _JRAY = f"{Path(__file__).parent}{os.sep}"
 _STANDARD_LIBRARY = f"{Path(os.__file__).parent}{os.sep}"
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+_MOST_LOOKED_AT = 5_000  # names, and parts of lists: an error must not take longer than what it is about
 
 
 class Whose(Enum):
@@ -47,10 +50,13 @@ def nearest_user_frame(frame: FrameType | None) -> FrameType | None:
 
 
 def names_of(value: object, frame: FrameType) -> Iterator[str]:
-    """What a value is called in a frame: variables, then places in lists (`refs[0]`)."""
+    """What a value is called in a frame: variables, then places in lists (`refs[0]`). Not all are looked at if many."""
     for namespace in (frame.f_locals, frame.f_globals):
-        found = [(name, held) for name, held in list(namespace.items()) if not name.startswith("_")]
+        names = islice(list(namespace.items()), _MOST_LOOKED_AT)
+        found = [(name, held) for name, held in names if not name.startswith("_")]
         yield from (name for name, held in found if held is value)
+        left = _MOST_LOOKED_AT
         for name, held in found:
             if type(held) in {list, tuple} and name not in {"In", "Out"}:
-                yield from (f"{name}[{index}]" for index, part in enumerate(held) if part is value)
+                yield from (f"{name}[{index}]" for index, part in enumerate(held[:left]) if part is value)
+                left = max(0, left - len(held))

@@ -52,7 +52,8 @@ def run_on_all(function: Any, /, *args: Any, **kwargs: Any) -> None:
     It runs in the main thread, between two tasks: now in the workers that are there (in a busy one when its task is
     done), and in every later one before its first task. What it sets in modules lasts as long as the process, so keep
     things there: `builtins.connection = ...`. What it prints appears under the cell that called `run_on_all`.
-    References among the arguments arrive as values. Nothing is returned.
+    References among the arguments arrive as values. Nothing is returned. (A seed for random numbers that is set
+    here lasts until a task with a `seed` of its own has run.)
 
     Several functions are run in the order in which they were given. The same function again, or a function of the same
     name and module (a cell was run again), takes the place of the earlier one. (A lambda or an inner function has no

@@ -6,6 +6,7 @@ import json
 import sys
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -59,3 +60,12 @@ def test_a_value_has_the_names_of_its_variables_then_of_its_places():
     value = object()
     frame = in_namespace(other=1, _hidden=value, places=(0, value), name=value, Out=[value], endless=count())
     assert list(names_of(value, frame))[:2] == ["name", "places[1]"]
+
+
+def test_a_reference_without_a_name_among_many_costs_little_to_complain_about():
+    crowd = {f"name_{number}": [None] * 10 for number in range(20_000)}
+    looked = {"value": object(), **crowd, "last": None}
+    frame = SimpleNamespace(f_locals=looked, f_globals={})
+    assert list(names_of(looked["value"], frame)) == ["value"]
+    looked["last"] = thing = object()
+    assert list(names_of(thing, frame)) == []  # it is past what is looked at
