@@ -142,6 +142,30 @@ test("all messages of one place carry its name, and another place has another", 
   assert.notEqual(viewers[0], viewers[2]);
 });
 
+test("a kernel that was restarted is told nothing", () => {
+  const { model, observer, end } = rendered();
+  observer.sees(true);
+
+  model.loseKernel();
+  model.isDead = false;
+  observer.sees(false);
+  end();
+
+  assert.deepEqual(model.said, ["seen"]);
+});
+
+test("a message that can't be sent shows that the kernel is gone, and is the last one", () => {
+  const { model, observer } = rendered();
+  model.isDead = true;
+
+  observer.sees(true);
+  model.isDead = false;
+  observer.sees(false);
+
+  assert.deepEqual(model.said, []);
+  assert.equal(page.querySelector(".jray-headline")?.textContent, "the kernel was restarted or has ended");
+});
+
 test("a runtime that has ended is told nothing", () => {
   const { model, observer, end } = rendered(picture({ closed: true }));
 

@@ -190,6 +190,24 @@ test("the last picture of an ended runtime says so", () => {
   assert.equal((find(root, "details") as HTMLDetailsElement).open, false);
 });
 
+test("a view whose kernel was restarted is grey and says so instead of its state", () => {
+  const { root, model } = shown(picture());
+
+  model.loseKernel();
+
+  assert.equal(find(root, ".jray-headline").textContent, "the kernel was restarted or has ended");
+  assert.ok(find(root, ".jray").classList.contains("jray-closed"));
+  assert.deepEqual(texts(root, ".jray-tasks tbody th"), ["score"], "the newest picture stays");
+});
+
+test("a last picture says after a restart what it said before", () => {
+  const { root, model } = shown(picture({ closed: true }));
+
+  model.loseKernel();
+
+  assert.equal(find(root, ".jray-headline").textContent, "●running on w2 for 3 s");
+});
+
 test("what is no picture is one line that says so, until a right one comes", () => {
   const { root, model } = shown({ version: 99 });
   const problem = find(root, ".jray-problem");

@@ -74,6 +74,8 @@ export class FakeTimers {
 
 export class FakeModel implements IModel {
   readonly sent: unknown[] = [];
+  /** Sending throws from now on, as on a line to a kernel that is gone. */
+  isDead = false;
   readonly #listeners = new Map<string, Set<() => void>>();
   #view: unknown;
 
@@ -94,6 +96,7 @@ export class FakeModel implements IModel {
   }
 
   send(content: unknown): void {
+    if (this.isDead) throw new Error("Cannot send");
     this.sent.push(content);
   }
 
@@ -108,11 +111,17 @@ export class FakeModel implements IModel {
   /** What the kernel's next picture does. */
   show(view: unknown): void {
     this.#view = view;
-    for (const callback of [...this.#of("change:view")]) callback();
+    this.#trigger("change:view");
+  }
+
+  /** What ipywidgets' manager does when the kernel is restarted. */
+  loseKernel(): void {
+    this.isDead = true;
+    this.#trigger("comm_live_update");
   }
 
   get listeners(): number {
-    return this.#of("change:view").size;
+    return [...this.#listeners.values()].reduce((sum, { size }) => sum + size, 0);
   }
 
   /** What was said to the kernel, without who said it. */
@@ -121,6 +130,10 @@ export class FakeModel implements IModel {
       const { op, count } = message as { op: string; count?: number };
       return count === undefined ? op : `${op} ${count}`;
     });
+  }
+
+  #trigger(event: string): void {
+    for (const callback of [...this.#of(event)]) callback();
   }
 
   #of(event: string): Set<() => void> {

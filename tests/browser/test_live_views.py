@@ -9,6 +9,10 @@ from playwright.sync_api import expect
 
 pytestmark = pytest.mark.slow
 
+# As the menu's "Restart Kernel", without its question.
+RESTART = "() => notebookPanel().sessionContext.session.kernel.restart()"
+# The next picture is on the screen, and whoever watches what is in sight has been told.
+NEXT_FRAME = "() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
 LOAD = "%load_ext jray\nimport jray"
 GATE = "import os, time\ndef wait_for(path):\n    while not os.path.exists(path):\n        time.sleep(0.01)"
 
@@ -80,3 +84,18 @@ def test_the_still_picture_is_there_without_a_kernel(open_notebook):
     page.wait_for_output(1, "finished after")
     page.wait_for_output(2, "In[2]")
     expect(page.output(2)).not_to_contain_text("Error displaying widget")
+
+
+def test_a_dashboard_says_that_its_kernel_was_restarted(open_notebook):
+    page = open_notebook([LOAD, "jray.init(num_cpus=2)", "%jray dashboard"])
+    errors = []
+    page.page.on("pageerror", lambda error: errors.append(str(error)))
+    page.run_all()
+    expect(widget(page, 2)).to_contain_text("idle")
+    page.page.evaluate(RESTART)
+    expect(widget(page, 2)).to_contain_text("the kernel was restarted or has ended")
+    page.screenshot(f"restarted-{page.front_end}")
+    page.wait_until_ready()
+    page.output(2).evaluate("node => { node.style.display = 'none'; }")  # out of sight: it would tell the kernel
+    page.page.evaluate(NEXT_FRAME)
+    assert errors == []

@@ -15,16 +15,16 @@ MiB = 2**20
 # As anywidget loads it: an ES module from memory. `show` is the kernel's next picture.
 START = """async ([js, view]) => {
     const module = await import(URL.createObjectURL(new Blob([js], { type: 'text/javascript' })));
-    let onView = () => {};
+    const listeners = {};
     const said = [];
     const model = {
         get: () => view,
-        on: (_event, callback) => { onView = callback; },
-        off: () => { onView = () => {}; },
+        on: (event, callback) => { listeners[event] = callback; },
+        off: (event) => { delete listeners[event]; },
         send: ({ op, count }) => said.push(count === undefined ? op : `${op} ${count}`),
     };
     const el = document.getElementById('widget');
-    window.play = { said, show: (next) => { view = next; onView(); }, end: module.default.render({ model, el }) };
+    window.play = { said, show: (next) => { view = next; listeners['change:view']?.(); }, end: module.default.render({ model, el }) };
 }"""
 PAGE = "<body style='margin: 12px; background: Canvas'><div id='above'></div><div id='widget'></div></body>"
 

@@ -7,12 +7,16 @@ import { Body, FoldingBody, type IBody } from "./body";
 import { element, setClass, setText } from "./dom";
 import { Header } from "./header";
 
+const LOST = "the kernel was restarted or has ended";
+
 export class Face {
   readonly #header = new Header();
   readonly #problem = element("p", "jray-problem");
   readonly #announcer = new Announcer();
   readonly node = element("div", "jray", this.#problem, this.#header.node, this.#announcer.node);
   #kind: View["kind"] | undefined;
+  /** What is drawn, if it can be. */
+  #view: View | undefined;
   #body: IBody = new Body();
 
   constructor() {
@@ -33,12 +37,19 @@ export class Face {
     }
   }
 
+  /** The kernel has gone without a last picture: the newest one stays, and says so. */
+  lose(): void {
+    if (this.#view === undefined || this.#view.isClosed) return;
+    this.#show({ ...this.#view, state: "", headline: LOST, isClosed: true });
+  }
+
   dispose(): void {
     this.#announcer.dispose();
     this.node.remove();
   }
 
   #show(view: View): void {
+    this.#view = view;
     this.#takeBody(view.kind);
     this.#header.update(view);
     this.#body.update(view);
@@ -49,6 +60,7 @@ export class Face {
   }
 
   #complain(why: string): void {
+    this.#view = undefined;
     setClass(this.node, "jray");
     this.#setProblem(
       `This picture of jray can't be drawn: ${why}. The page and the kernel probably have different versions of jray. ` +

@@ -3,6 +3,9 @@
  *
  * It draws the trait `view`, and tells the kernel whether anybody looks (`seen`, `unseen`) and, from time to time, how many
  * pictures have arrived (`ack`): the kernel stops drawing for a page that has gone away without a word.
+ *
+ * A kernel can go away without a word as well. When it is restarted, ipywidgets' manager takes the line to it (the "comm") from
+ * the model and triggers `comm_live_update`; a line that has ended otherwise throws at the next message.
  */
 
 import type { IModel } from "../model";
@@ -11,6 +14,8 @@ import { Attention } from "./attention";
 import { Face } from "./face";
 
 const ACK_EVERY = 50;
+/** Comes only with the end: the line is live before `render` is called, and never again. */
+const LINE_ENDED = "comm_live_update";
 
 /** Draws the model's view into `el` and keeps it up to date, until the function that it returns is called. */
 export function render({ model, el }: { readonly model: IModel; readonly el: HTMLElement }): () => void {
@@ -20,7 +25,16 @@ export function render({ model, el }: { readonly model: IModel; readonly el: HTM
   let received = 0;
 
   const tell = (message: Message): void => {
-    if (isLive) model.send(message);
+    if (!isLive) return;
+    try {
+      model.send(message);
+    } catch {
+      onLineEnded();
+    }
+  };
+  const onLineEnded = (): void => {
+    isLive = false;
+    face.lose();
   };
   const onView = (): void => {
     received += 1;
@@ -30,9 +44,11 @@ export function render({ model, el }: { readonly model: IModel; readonly el: HTM
 
   el.append(face.node);
   model.on("change:view", onView);
+  model.on(LINE_ENDED, onLineEnded);
   const attention = new Attention(face.node, (isSeen) => tell({ op: isSeen ? "seen" : "unseen", viewer }));
   return () => {
     model.off("change:view", onView);
+    model.off(LINE_ENDED, onLineEnded);
     attention.dispose();
     face.dispose();
   };
