@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -113,6 +115,15 @@ def test_the_dashboard_is_drawn(draw, color_scheme):
     expect(page.get_by_role("table")).to_have_count(2)
     expect(page.get_by_role("group", name="jray, jray")).to_be_visible()
     save_screenshot(page, f"renderer-dashboard-{color_scheme}")
+
+
+def test_running_tasks_are_striped_in_the_bar_and_finished_ones_are_not(draw):
+    page = draw(cell())
+
+    expect(page.locator(".jray-bar > .jray-is-busy")).to_have_css(
+        "background-image", re.compile("repeating-linear-gradient")
+    )
+    expect(page.locator(".jray-bar > .jray-is-good")).to_have_css("background-image", "none")
 
 
 def test_a_finished_cell_folds_and_opens_with_a_key(draw):
