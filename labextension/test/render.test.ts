@@ -91,12 +91,25 @@ test("objects are a table with short ids, states in words, sizes and where they 
   assert.deepEqual(texts(root, ".jray-objects tbody tr > *"), [
     "01abcdef…",
     "forest",
-    "◌pending · waiting for x",
+    "◌waiting for x",
     "ndarray",
     "",
     "In[5]",
   ]);
   assert.equal(find(root, ".jray-objects tbody th").title, id);
+});
+
+test("a pending object says its state when nothing says more, and other states are always said", () => {
+  const { root } = shown(
+    picture({
+      objects: [
+        storedObject("01", { state: "pending", words: "" }),
+        storedObject("02", { state: "spilled", words: "on disk" }),
+      ],
+    }),
+  );
+
+  assert.deepEqual(texts(root, ".jray-objects td:nth-child(3)"), ["◌pending", "▤spilled · on disk"]);
 });
 
 test("a table without rows is not shown, and objects that are not listed are counted", () => {

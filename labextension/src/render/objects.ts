@@ -44,9 +44,14 @@ class ObjectRow implements IRow<StoredObject> {
     setText(this.#id, shortId(object.id));
     this.#id.title = object.id;
     setText(this.#name, object.name);
-    this.#state.update(object.state, object.words);
+    this.#state.update(object.state, object.words, wordOf(object));
     setText(this.#type, object.type);
     setText(this.#size, object.size === null ? "" : bytes(object.size));
     setText(this.#madeBy, object.madeBy);
   }
+}
+
+/** What a pending object waits for says that it is pending: then the sign alone stands for the state. */
+function wordOf({ state, words }: StoredObject): string {
+  return state === "pending" && words !== "" ? "" : state;
 }

@@ -13,13 +13,13 @@ export class StateInWords {
     this.node = element("span", className, this.#glyph, this.#word, this.#rest);
   }
 
-  /** `more` goes on after the state; where it begins with the state's own word, that is said once. */
-  update(state: string, more: string): void {
+  /** `more` goes on after the word of the state; where it begins with that word, it is said once. */
+  update(state: string, more: string, word = state): void {
     const look = lookOf(state);
     setText(this.#glyph, state === "" ? "" : look.glyph);
     setClass(this.#glyph, `jray-glyph jray-is-${look.colour}`);
-    setText(this.#word, state);
-    setText(this.#rest, continued(state, more));
+    setText(this.#word, word);
+    setText(this.#rest, continued(word, more));
   }
 }
 
