@@ -219,15 +219,18 @@ def get(refs: Any, *, timeout: float | None = None, read_only: bool | None = Non
         TypeError, ValueError: what was given is no reference.
     """
     deadline = _deadline("get", timeout)
-    if not isinstance(refs, (ObjectRef, list)):
-        raise ValueError(f"Invalid type of object refs: {no_refs('get', refs)}")  # noqa: TRY004 - as in Ray
-    asked = [refs] if isinstance(refs, ObjectRef) else refs
-    _check_refs("get", asked)
+    is_one = isinstance(refs, ObjectRef)
+    if not is_one:
+        if not isinstance(refs, list):
+            raise ValueError(f"Invalid type of object refs: {no_refs('get', refs)}")
+        _check_refs("get", refs)
+        if not refs:
+            return []
     try:
-        values = backend.current().fetch(asked, deadline, read_only=read_only) if asked else []
+        values = backend.current().fetch([refs] if is_one else refs, deadline, read_only=read_only)
     except JrayError as error:
         raise error.with_traceback(None)  # noqa: B904 - the same; what went on in here is not the user's business
-    return values[0] if isinstance(refs, ObjectRef) else values
+    return values[0] if is_one else values
 
 
 def put(value: Any) -> ObjectRef[Any]:

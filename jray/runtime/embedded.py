@@ -164,14 +164,16 @@ class EmbeddedBackend:
         self, refs: Sequence[ObjectRef[Any]], deadline: float | None, *, read_only: bool | None = None
     ) -> list[Any]:
         """As in Backend."""
+        self._engine.guard.ensure_installed()
         objects = self._check_owned(refs)
-        self._await(objects, len(objects), deadline, until_failure=True)
         values = self._engine.books.values
-        for object_id in objects:
-            stored = values.get(object_id)
-            if stored is not None and stored.failed:
-                self._reader.read(object_id, stored)  # raises
-        self._complain_if_missing(objects)
+        if not all(map(values.__contains__, objects)):
+            self._await(objects, len(objects), deadline, until_failure=True)
+            for object_id in objects:  # a failure may be there before the rest
+                stored = values.get(object_id)
+                if stored is not None and stored.failed:
+                    self._reader.read(object_id, stored)  # raises
+            self._complain_if_missing(objects)
         read_only = self._read_only if read_only is None else read_only
         return [self._read(ref._id, read_only=read_only) for ref in refs]  # noqa: SLF001
 
@@ -200,18 +202,16 @@ class EmbeddedBackend:
 
     def wait(self, refs: Sequence[ObjectRef[Any]], count: int, deadline: float | None) -> Readiness:
         """As in Backend."""
+        self._engine.guard.ensure_installed()
         objects = self._check_owned(refs)
-        self._await(objects, count, deadline, until_failure=False)
+        if sum(map(self._engine.books.values.__contains__, objects)) < count:
+            self._await(objects, count, deadline, until_failure=False)
         self._raise_if_broken()
         values = self._engine.books.values
         return Readiness(frozenset(object_id for object_id in objects if object_id in values))
 
     def _await(self, objects: Sequence[ObjectId], count: int, deadline: float | None, *, until_failure: bool) -> None:
         """Block until enough is there or the time is up. KeyboardInterrupt goes through; the tasks go on."""
-        self._engine.guard.ensure_installed()
-        values = self._engine.books.values
-        if sum(object_id in values for object_id in objects) >= count:
-            return
         delivery = self._engine.begin_wait(objects, count, until_failure=until_failure)
         if delivery is None:
             return
@@ -227,7 +227,7 @@ class EmbeddedBackend:
             if ref._owner is not self and owner_of(ref) is not self:  # noqa: SLF001
                 self._reader.read(ref._id, lost_object(ref._id))  # noqa: SLF001 - raises
             objects.append(ref._id)  # noqa: SLF001
-        return list(dict.fromkeys(objects))
+        return objects if len(objects) == 1 else list(dict.fromkeys(objects))
 
     def _raise_if_broken(self) -> None:
         if self._engine.error is not None:

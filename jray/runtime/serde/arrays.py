@@ -6,10 +6,38 @@ need nothing of jray to be unpickled.
 
 from __future__ import annotations
 
+import pickle
 import sys
 from typing import Any
 
+_NUMBERS = "biufc"  # kinds of dtype that their name says all about
 _COPIED = b"reconstruct\x94"  # the names of numpy's two functions for them end so in a pickle
+
+
+class PlainArray:
+    """In place of an array of numbers that is one block of memory: unpickled twice as fast as by numpy's own way.
+
+    That one has to rebuild the dtype; here numpy looks its name up.
+    """
+
+    __slots__ = ("_array",)
+
+    def __init__(self, array: Any) -> None:
+        """`array` must be plain, and too large to be pickled in band."""
+        self._array = array
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As a call of numpy's own class."""
+        array = self._array
+        return type(array), (array.shape, array.dtype.str, pickle.PickleBuffer(array))
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is such an array."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None or type(value) is not getattr(numpy, "ndarray", None):
+        return False
+    return bool(value.dtype.isbuiltin == 1 and value.dtype.kind in _NUMBERS and value.flags.c_contiguous)
 
 
 def has_copies(head: bytes) -> bool:

@@ -90,6 +90,8 @@ def _dumps_fast(value: object, keep_large: _KeepLarge, begin_again: Callable[[],
     if modules_are_by_value():
         return None
     try:
+        if arrays.is_plain(value) and value.nbytes >= OUT_OF_BAND_BYTES:  # type: ignore[attr-defined]
+            value = arrays.PlainArray(value)
         head = pickle.dumps(value, 5, buffer_callback=keep_large)
         if _has_copies(head):
             head = _dumps_without_copies(pickle.Pickler, copyreg.dispatch_table, value, begin_again())
