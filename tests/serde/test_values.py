@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pandas as pd
 import pytest
 
 from jray.runtime.serde.errors import pack_error, unpack_error
-from jray.runtime.serde.unpicklable import NotPicklable
 from jray.runtime.serde.values import OUT_OF_BAND_BYTES, pack, unpack
 
 
@@ -140,34 +137,6 @@ def test_lambdas_and_local_classes_travel():
 
     assert there_and_back(lambda: 5)() == 5
     assert there_and_back(Local(3)).k == 3
-
-
-class Holder:
-    def __init__(self, part):
-        self.part = part
-
-
-LOCK = threading.Lock()
-
-
-@pytest.mark.parametrize(
-    ("value", "path"),
-    [
-        (LOCK, "it can't be pickled. It is"),
-        ([1, {"a": LOCK}], "it[1]['a']"),
-        (Holder([LOCK]), "it.part[0]"),
-        (None, None),
-    ],
-)
-def test_what_cannot_travel_is_named_with_its_path(value, path):
-    if path is None:
-        lock = LOCK
-        value, path = (lambda: lock), "it → lock"
-    with pytest.raises(NotPicklable) as caught:
-        pack(value, "it")
-    assert path in str(caught.value)
-    assert "of type lock" in str(caught.value)
-    assert isinstance(caught.value, TypeError)
 
 
 def test_errors_say_where_they_were_raised_and_through_whom_they_came():

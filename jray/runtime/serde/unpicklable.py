@@ -1,105 +1,133 @@
-"""Why a value can't be pickled: the innermost part that can't, and the path to it."""
+"""Values that the C picklers refuse: too deep for them, which is done here, or not to be pickled at all.
+
+Then the error says what can't travel, by the path to it, why, and what to do instead.
+"""
 
 from __future__ import annotations
 
-import inspect
+import io
+import pickle
 import re
-from collections.abc import Collection, Iterator, Mapping
-from itertools import islice
-from types import BuiltinFunctionType, FunctionType, ModuleType
+import sys
+from collections.abc import Callable, Sequence
 
-_DEEPEST = 12  # parts of parts: past this the path says nothing any more
-_MOST_PARTS = 10_000  # of one value
+from jray.exceptions import ObjectLostError
+from jray.runtime.serde import deep, streams
+from jray.runtime.serde.deep import DeepPickler, NoWayError, TooDeepError
+from jray.runtime.serde.immovable import full_name, immovable_kind
+from jray.runtime.serde.trail import steps, written
+
+_ADVICE = "Make it in the task that needs it, or give what it is made from."
+_NEAR_THE_BEGIN = 1 << 20  # bytes in which names are looked for
+LEAST_DOUBTFUL = 64  # bytes: less can't hold what `is_doubtful` looks for
+_LEAST_WIDGET = 512
 
 
 class NotPicklable(TypeError):
     """A value can't travel to a worker, or be stored."""
 
-    def __init__(self, what: str, path: str, kind: str, reason: str) -> None:
-        """`what` can't be pickled, because the part at `path` is of a type (`kind`) that can't."""
-        super().__init__(what, path, kind, reason)
-        self.what, self.path, self.kind, self.reason = what, path, kind, reason
+    def __init__(self, what: str, path: str, kind: str, why: str, advice: str) -> None:
+        """`what` can't travel because of the part at `path`, which is `kind` ("a lock"); the rest are sentences."""
+        super().__init__(what, path, kind, why, advice)
+        self.what, self.path, self.kind, self.why, self.advice = what, path, kind, why, advice
 
     def __str__(self) -> str:
         """Three sentences: what can't travel, why, what to do."""
-        path = _as_called(self.what, self.path)
-        named = f"{self.what} can't be pickled" + ("." if path == self.what else f": {path}.")
-        return (
-            f"{named} It is of type {self.kind}, which can't be sent from process to process ({self.reason}). "
-            "Make it in the task that needs it, or send what it is made from."
-        )
+        is_sent = self.what.startswith(("Function ", "An argument of "))
+        can_not = "can't be sent to a worker" if is_sent else "can't be stored"
+        return f"{self.what} {can_not}: {self.path} is {self.kind}. {self.why} {self.advice}"
+
+    def name_arguments(self, names: Sequence[str]) -> None:
+        """Call positional arguments by the names of their parameters."""
+        match = re.match(r"args\[(\d+)\]", self.path)
+        if match and int(match[1]) < len(names):
+            self.path = names[int(match[1])] + self.path[match.end() :]
 
 
-def _as_called(what: str, path: str) -> str:
-    """The arguments of a call travel as (args, kwargs); the user knows them by these names."""
-    place = path.removeprefix(what)
-    if not what.startswith("An argument of "):
-        return path
-    by_name = re.match(r"\[1\]\['(\w+)'\]", place)
-    return f"{by_name[1]}{place[by_name.end() :]}" if by_name else re.sub(r"^\[0\](?=\[)", "args", place) or path
-
-
-def explain_unpicklable(value: object, what: str, error: BaseException) -> NotPicklable:
-    """The error to raise: it names the innermost part that can't travel, and the path to it."""
-    path, culprit = _innermost(value, what)
-    return NotPicklable(what, path, type(culprit).__name__, str(error))
-
-
-def _innermost(value: object, name: str) -> tuple[str, object]:
-    seen: set[int] = set()
-    for _ in range(_DEEPEST):
-        seen.add(id(value))
-        for part_name, part in _parts(value, name):
-            if id(part) not in seen and not _is_picklable(part):
-                name, value = part_name, part
-                break
-        else:
-            break
-    return name, value
-
-
-def _is_picklable(value: object) -> bool:
-    import cloudpickle
-
-    try:
-        cloudpickle.dumps(value, 5, buffer_callback=lambda _: False)
-    except Exception:  # noqa: BLE001 - a user's __reduce__ may raise anything
+def is_doubtful(head: bytes) -> bool:
+    """Whether there may be something in a pickle that pickle takes though it can't travel."""
+    if "multiprocessing.connection" in sys.modules and head.find(b"multiprocessing.conn", 0, _NEAR_THE_BEGIN) >= 0:
+        return True
+    if len(head) < _LEAST_WIDGET or "ipywidgets" not in sys.modules:
         return False
-    return True
+    return head.find(b"ipywidgets.widgets.widget", 0, _NEAR_THE_BEGIN) >= 0
 
 
-def _parts(value: object, name: str) -> Iterator[tuple[str, object]]:
-    """What a value is made of, each with the path to it. Runs no code of the user's."""
-    if isinstance(value, FunctionType):
-        yield from _function_parts(value, name)
-    elif isinstance(value, type):
-        for key, part in vars(value).items():
-            yield f"{name}.{key}", getattr(part, "__func__", part)
-    elif isinstance(value, (Mapping, list, tuple, set, frozenset)):
-        yield from _container_parts(value, name)
-    elif not isinstance(value, (ModuleType, BuiltinFunctionType)):
-        if inspect.ismethod(value):
-            yield f"{name}.__self__", value.__self__
-        for key, part in getattr(value, "__dict__", {}).items():
-            yield f"{name}.{key}", part
+def is_doubtful_by_value(head: bytes) -> bool:
+    """The same where classes are in the pickle by value: not those that ctypes makes."""
+    return head.find(b"_ctypes", 0, _NEAR_THE_BEGIN) >= 0 or is_doubtful(head)
 
 
-def _container_parts(value: Collection[object], name: str) -> Iterator[tuple[str, object]]:
-    if isinstance(value, Mapping):
-        for key, part in islice(value.items(), _MOST_PARTS):
-            yield f"{name}[{key!r}]", part
-            yield f"a key of {name}", key
-    else:
-        for index, part in enumerate(islice(value, _MOST_PARTS)):
-            yield f"{name}[{index}]", part
+def careful_pickler(
+    model: pickle.Pickler, file: io.BytesIO, buffer_callback: Callable[[pickle.PickleBuffer], object] | None = None
+) -> DeepPickler:
+    """One that does as `model`, goes deeper, and refuses what pickle takes though it can't travel."""
+    streams.learn_streams()
+    return DeepPickler(model, file, buffer_callback, _Check())
 
 
-def _function_parts(function: FunctionType, name: str) -> Iterator[tuple[str, object]]:
-    captured = inspect.getclosurevars(function)
-    for found in (captured.nonlocals, captured.globals):
-        for key, part in found.items():
-            yield f"{name} → {key}", part
-    for index, default in enumerate(function.__defaults__ or ()):
-        yield f"default {index} of {name}", default
-    for key, default in (function.__kwdefaults__ or {}).items():
-        yield f"default {key}= of {name}", default
+def explained(what: str, error: NoWayError) -> NotPicklable | ObjectLostError:
+    """The error to raise, after a careful pickler has met one in `what`."""
+    cause, trail = error.__cause__, error.trail
+    if isinstance(cause, ObjectLostError):
+        cause.add_note(f"The reference is {_path(what, trail)}.")
+        return cause
+    return _refusal(what, trail, cause)
+
+
+class _Check:
+    """Refuses what pickle would take."""
+
+    def __init__(self) -> None:
+        self._seen: set[type] = set()
+
+    def __call__(self, value: object) -> None:
+        kind = type(value)
+        if kind in self._seen:
+            return
+        known = immovable_kind(value)
+        if known is not None and known.is_taken_by_pickle:
+            raise pickle.PicklingError(f"it is {known.named}")
+        self._seen.add(kind)
+
+
+def _refusal(what: str, trail: list[object], cause: BaseException | None) -> NotPicklable:
+    if isinstance(cause, TooDeepError):
+        why = f"More than {deep.DEEPEST:,} objects lie inside each other there, and jray goes no deeper."
+        advice = "Give a flat list of them, and link them where they are used; if they are fewer, look at __reduce__."
+        return NotPicklable(what, _path(what, trail), "too deep", why, advice)
+    for index, passed in enumerate(trail):
+        known = immovable_kind(passed)
+        if known is not None:  # what it is made of does not matter
+            kind = known.named + _in_brackets(passed, known.named)
+            return NotPicklable(what, _path(what, trail[: index + 1]), kind, known.why, known.advice)
+    told = str(cause) if isinstance(cause, (TypeError, pickle.PicklingError)) else f"{type(cause).__name__}: {cause}"
+    why = f"Pickling it fails: {told.rstrip('. ')}."
+    error = NotPicklable(what, _path(what, trail), f"of type {_type_name(trail[-1])}", why, _ADVICE)
+    error.__cause__ = cause  # it may come from the user's own code
+    return error
+
+
+def _path(what: str, trail: list[object]) -> str:
+    """What its user calls the last of these objects, if the first one is `what`."""
+    taken = steps(trail)
+    if what.startswith("An argument of ") and len(taken) > 1:  # they travel as (args, kwargs)
+        if taken[0] == "[0]":
+            return written("args", taken[1:])
+        return written(taken[1].strip("[]'\""), taken[2:])
+    name, is_result_of_cell, _ = what.partition(", a result of ")
+    if what.startswith("Function "):
+        name = what.removeprefix("Function ")
+    elif not is_result_of_cell:
+        kind = "value" if what.startswith("The value ") else "result" if " of " in what else "it"
+        name = kind if taken else "it"
+    return written(name, taken)
+
+
+def _in_brackets(value: object, named: str) -> str:
+    name = _type_name(value)
+    return "" if name.rpartition(".")[2].lower().replace("_", " ") in named else f" ({name})"
+
+
+def _type_name(value: object) -> str:
+    return full_name(type(value)).removeprefix("builtins.").removeprefix("__main__.")
