@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import linecache
+import math
 import pickle
 import traceback
 from collections.abc import Callable, Iterator
@@ -17,6 +18,8 @@ from types import GetSetDescriptorType, MemberDescriptorType, TracebackType
 from typing import Any
 
 from jray.exceptions import JrayError, TaskError
+from jray.runtime.serde.places import line_now
+from jray.runtime.serde.values import pack, unpack
 
 _OURS = str(Path(__file__).parents[2])  # the jray package: its frames are not the user's business
 _SAME_FRAMES = 3  # of a recursion, as Python prints it
@@ -24,7 +27,7 @@ _RAISED = "raised"
 _READY = "ready"
 _STEERING = (StopIteration, StopAsyncIteration, GeneratorExit)
 
-Row = tuple[str, int, str]  # file, line, function
+Row = tuple[str, int, str, int, int]  # file, line, function; its first line, and where in the code it was
 Link = tuple[str, str, tuple[Row, ...]]  # how it is linked to the next one, the exception in a line, its frames
 
 
@@ -41,14 +44,27 @@ def name_files_with(name_of_file: Callable[[str], str] | None) -> None:
     _name_of_file = name_of_file or _quoted_path
 
 
-def pack_error(error: BaseException, *, task: str, worker: str) -> bytes:
-    """An exception that a task raised, with its chain and frames. Never fails: what can't travel is told in words."""
+def name_of_file(file: str) -> str:
+    """How a traceback names it; nothing for no file."""
+    return _name_of_file(file) if file else ""
+
+
+def pack_error(error: BaseException, *, task: str, worker: str, origin: int = 0) -> bytes:
+    """An exception that a task raised, with its chain and frames. Never fails: what can't travel is told in words.
+
+    Args:
+        error: what it raised.
+        task: its name.
+        worker: how errors call the worker; "": not at all.
+        origin: the number of the cell that submitted it.
+    """
     if isinstance(error, TaskError):  # a nested task's error passes through with its own cause
         cause, inner = error.cause, error.remote_traceback
     else:
         cause, inner = error, ""
     summary = "".join(traceback.format_exception_only(cause or error)).strip()
-    return pickle.dumps((_RAISED, task, worker, summary, _pack_cause(cause), tuple(_chain(error)), inner), 5)
+    fields = (task, worker, origin, summary, _pack_cause(cause), tuple(_chain(error)), inner)
+    return pickle.dumps((_RAISED, *fields), 5)
 
 
 def pack_own_error(error: JrayError) -> bytes:
@@ -62,13 +78,15 @@ def unpack_error(packed: bytes, via: tuple[str, ...] = ()) -> JrayError:
     if kind == _READY:
         make, text = fields
         return make(text + _via(via))  # type: ignore[no-any-return]
-    task, worker, summary, cause_bytes, chain, inner = fields
+    task, worker, origin, summary, cause_bytes, chain, inner = fields
     cause = _unpack_cause(cause_bytes)
     remote = _format(chain)
     where = f" in worker {worker}" if worker else ""
     nested = f"\n\nWhich came from a nested task:\n{inner}" if inner else ""
     text = f"Task {task} failed{where}: {summary}{_via(via)}\n\nTraceback in the worker:\n{remote}{nested}"
-    return _dual(cause, task=task, remote=remote, text=text)
+    error = _dual(cause, task=task, remote=remote, text=text)
+    error._origin = origin  # noqa: SLF001 - of this house
+    return error
 
 
 def _via(via: tuple[str, ...]) -> str:
@@ -84,14 +102,12 @@ def _via(via: tuple[str, ...]) -> str:
 
 def _pack_cause(cause: BaseException | None) -> bytes | None:
     """Only what has been seen to load again is sent."""
-    import cloudpickle
-
     if cause is None:
         return None
     for attempt in (cause, _Rebuilt(cause)):
         try:
-            packed: bytes = cloudpickle.dumps(attempt, 5)
-            pickle.loads(packed)
+            packed = pack(attempt, "An exception", math.inf).head
+            unpack(packed, ())
         except BaseException:  # noqa: BLE001, S112 - anything may go wrong in a user's exception, sys.exit() too
             continue
         return packed
@@ -102,7 +118,7 @@ def _unpack_cause(packed: bytes | None) -> BaseException | None:
     if packed is None:
         return None
     try:
-        cause = pickle.loads(packed)
+        cause = unpack(packed, ())
     except (Exception, SystemExit):  # noqa: BLE001 - its text is still shown
         return None
     return cause if isinstance(cause, BaseException) else None
@@ -202,10 +218,17 @@ def _original(error: BaseException) -> BaseException:
 
 
 def _rows(frames: TracebackType | None) -> Iterator[Row]:
-    for frame, line in traceback.walk_tb(frames):
-        code = frame.f_code
+    while frames is not None:
+        code, line, last = frames.tb_frame.f_code, frames.tb_lineno, frames.tb_lasti
+        frames = frames.tb_next
         if not code.co_filename.startswith(_OURS):
-            yield code.co_filename, line, getattr(code, "co_qualname", code.co_name)
+            yield code.co_filename, line, code.co_qualname, code.co_firstlineno, last
+
+
+def _shown(row: Row) -> tuple[str, int, str]:
+    """File and line where the code stands now."""
+    file, line, function, first_line, offset = row
+    return *line_now((file, first_line, function), line, offset), function
 
 
 _LINKS = {
@@ -217,7 +240,7 @@ _LINKS = {
 def _format(chain: tuple[Link, ...]) -> str:
     lines: list[str] = []
     for relation, text, rows in chain:
-        for row, repeats in groupby(rows):
+        for row, repeats in groupby(map(_shown, rows)):
             file, line, function = row
             source = linecache.getline(file, line).strip()
             frame = [f"  {_name_of_file(file)}, line {line}, in {function}", *([f"    {source}"] if source else [])]

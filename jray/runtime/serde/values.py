@@ -1,31 +1,40 @@
 """Values to bytes and back: pickle protocol 5, large buffers out of band.
 
-The C pickler goes first, because it is five times as fast; cloudpickle does what only it can (functions, lambdas and
+The C pickler goes first, because it is five times as fast; pickler.py does what only it can (functions, lambdas and
 classes of `__main__`). A pickle that names `__main__` was made by reference to a module that workers do not have.
+
+Classes of the notebook are named by id (classes.py). Who does not know them finds them behind the pickle, where Python
+does not look: rows and graph, marshalled, their length, and a mark that no pickle ends with.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copyreg
-import functools
 import io
+import marshal
 import pickle
 import sys
 from collections import ChainMap
-from collections.abc import Callable, Iterable, MutableMapping
-from types import CodeType, FunctionType
-from typing import Any, NamedTuple, TypeAlias
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-from jray.exceptions import ObjectLostError
 from jray.runtime.ids import ObjectId
 from jray.runtime.interrupts import undisturbed
 from jray.runtime.object_ref import begin_collecting, end_collecting
 from jray.runtime.serde import arrays
-from jray.runtime.serde.unpicklable import NotPicklable, explain_unpicklable
+from jray.runtime.serde.unpicklable import LEAST_DOUBTFUL, is_doubtful, is_doubtful_by_value
+
+if TYPE_CHECKING:
+    from jray.runtime.serde.loading import Loader
 
 OUT_OF_BAND_BYTES = 64 * 1024  # buffers of this size and more go through shared memory
 _KeepLarge: TypeAlias = Callable[[pickle.PickleBuffer], bool]  # whether a buffer stays in the pickle
 _ATOMS = frozenset({type(None), bool, int, float})
+_TEXTS = frozenset({bytes, bytearray, str})
+_MARK = b"\0jray\0"
+_LENGTH_BYTES = 8
 
 
 class Packed(NamedTuple):
@@ -35,14 +44,27 @@ class Packed(NamedTuple):
     buffers: tuple[memoryview, ...]
     refs: tuple[ObjectId, ...]
 
+    @property
+    def nbytes(self) -> int:
+        """All of it."""
+        return len(self.head) + sum(buffer.nbytes for buffer in self.buffers)
+
+    def whole(self) -> bytes:
+        """All of it, copied."""
+        return b"".join((self.head, *self.buffers)) if self.buffers else self.head
+
 
 @undisturbed
-def pack(value: object, what: str) -> Packed:
+def pack(
+    value: object, what: str, out_of_band_bytes: float = OUT_OF_BAND_BYTES, *, is_for_call: bool = False
+) -> Packed:
     """Pickle a value. Buffers are not copied: they belong to the value.
 
     Args:
         value: anything.
         what: how a message calls it ("argument 'x' of f").
+        out_of_band_bytes: smaller buffers are copied into the pickle.
+        is_for_call: these are the arguments of a call, whose functions have the globals of the task.
 
     Raises:
         TypeError: it can't be pickled; the message names the part that can't, and the path to it.
@@ -53,7 +75,7 @@ def pack(value: object, what: str) -> Packed:
 
     def keep_large(buffer: pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
-        if raw.nbytes < OUT_OF_BAND_BYTES:
+        if raw.nbytes < out_of_band_bytes:
             return True  # in band
         buffers.append(raw)
         return False
@@ -67,15 +89,42 @@ def pack(value: object, what: str) -> Packed:
     try:
         head = None if isinstance(value, FunctionType) else _dumps_fast(value, keep_large, begin_again)
         if head is None:
-            head = _dumps_any(value, begin_again, what)
+            head = _dumps_any(value, begin_again, refs, what, is_for_call=is_for_call)
     finally:
         end_collecting(outer)
     return Packed(head, tuple(buffers), tuple(dict.fromkeys(refs)) if refs else ())
 
 
+@undisturbed
+def pack_data(value: object) -> Packed | None:
+    """The same for what is nothing but data, by the C pickler. None: it is something else, or can't be pickled."""
+    buffers: list[memoryview] = []
+
+    def keep_large(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < OUT_OF_BAND_BYTES:
+            return True
+        buffers.append(raw)
+        return False
+
+    refs, outer = begin_collecting()
+    try:
+        is_text = type(value) in _TEXTS  # may well contain "__main__"
+        head = pickle.dumps(value, 5) if is_text else _dumps_fast(value, keep_large, lambda: keep_large)
+    finally:
+        end_collecting(outer)
+    return None if head is None else Packed(head, tuple(buffers), tuple(dict.fromkeys(refs)))
+
+
 def unpack(head: bytes | memoryview, buffers: Iterable[memoryview]) -> Any:
     """The value again. Buffers are used in place: arrays are views of them."""
-    return pickle.loads(head, buffers=buffers)
+    if head[-len(_MARK) :] != _MARK:
+        return pickle.loads(head, buffers=buffers)
+    kept, loader = _load_classes(head)
+    with loader:
+        value = pickle.loads(head, buffers=buffers)
+    del kept  # from here on the value holds them
+    return value
 
 
 def modules_are_by_value() -> bool:
@@ -94,59 +143,69 @@ def _dumps_fast(value: object, keep_large: _KeepLarge, begin_again: Callable[[],
             value = arrays.PlainArray(value)
         head = pickle.dumps(value, 5, buffer_callback=keep_large)
         if _has_copies(head):
-            head = _dumps_without_copies(pickle.Pickler, copyreg.dispatch_table, value, begin_again())
+            file = io.BytesIO()
+            table = ChainMap(copyreg.dispatch_table, arrays.reducers())
+            pickler = type("Pickler", (pickle.Pickler,), {"dispatch_table": table})
+            pickler(file, 5, buffer_callback=begin_again()).dump(value)
+            head = file.getvalue()
     except Exception:  # noqa: BLE001 - anything may go wrong in a user's __reduce__; cloudpickle tells it again
         return None
-    return None if b"__main__" in head or b"__mp_main__" in head else head
-
-
-def _dumps_any(value: object, begin_again: Callable[[], _KeepLarge], what: str) -> bytes:
-    pickler, file = _any_pickler(), io.BytesIO()
-    try:
-        pickler(file, protocol=5, buffer_callback=begin_again()).dump(value)
-        head = file.getvalue()
-        if _has_copies(head):
-            head = _dumps_without_copies(pickler, pickler.dispatch_table, value, begin_again())
-    except (NotPicklable, ObjectLostError):
-        raise
-    except Exception as error:
-        raise explain_unpicklable(value, what, error) from error
+    if b"_main__" in head or (len(head) >= LEAST_DOUBTFUL and is_doubtful(head)):  # __main__, or __mp_main__
+        return None
     return head
 
 
-@functools.cache
-def _any_pickler() -> Any:
-    """cloudpickle's; but code keeps the name of its file, which cloudpickle 3.1.3 takes away.
+def _dumps_any(
+    value: object, begin_again: Callable[[], _KeepLarge], refs: list[ObjectId], what: str, *, is_for_call: bool
+) -> bytes:
+    """By our own pickler; what that refuses, by a slower one that goes deeper, and knows where it ends."""
+    from jray.runtime.serde import pickler as picklers  # with cloudpickle, which takes long to import
 
-    By it, the traceback of a failed task names the cell, and shows the line. That bytes are the same wherever a
-    function was defined, for which cloudpickle gives that up, nothing here needs.
-    """
-    import cloudpickle
+    kind = picklers.SharingPickler if is_for_call else picklers.ValuePickler
+    with contextlib.suppress(Exception):  # it is met again
+        file = io.BytesIO()
+        pickler = kind(file, begin_again())
+        pickler.dump(value)
+        if _has_copies(file.getvalue()):
+            file = io.BytesIO()
+            pickler = picklers.without_copies(kind)(file, begin_again())
+            pickler.dump(value)
+        _append_classes(file, pickler.classes, tuple(pickler.names), refs)
+        if not is_doubtful_by_value(file.getvalue()):
+            return file.getvalue()
+    try:
+        file = io.BytesIO()
+        pickler = picklers.without_copies(kind)(io.BytesIO())
+        picklers.careful(pickler, file, begin_again()).dump(value)
+        _append_classes(file, pickler.classes, tuple(pickler.names), refs)
+        return file.getvalue()
+    except Exception as error:  # noqa: BLE001 - whatever it is: why is found out
+        refusal = picklers.why_not(value, what, error)
+    raise refusal
 
-    known = cloudpickle.Pickler.dispatch_table
-    reduce_code = known[CodeType]
 
-    def reduce_with_file(code: CodeType) -> tuple[Any, ...]:
-        make, parts = reduce_code(code)
-        return make, tuple(code.co_filename if part == "<dynamic-code>" else part for part in parts)
+def _append_classes(
+    file: io.BytesIO, classes: Mapping[bytes, type], names: Sequence[str], refs: list[ObjectId]
+) -> None:
+    if not classes and not names:
+        return
+    from jray.runtime.serde.graphs import class_graph
 
-    table = ChainMap({CodeType: reduce_with_file}, known)
+    graph, inner = class_graph(classes, names)
+    refs += inner
+    rows = marshal.dumps((tuple(map(tuple, graph.rows)), graph.head))
+    file.write(rows + len(rows).to_bytes(_LENGTH_BYTES, "little") + _MARK)
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # has no types
-        dispatch_table = table
 
-    return Pickler
+def _load_classes(head: bytes | memoryview) -> tuple[list[object], Loader]:
+    from jray.runtime.serde import loading
+    from jray.runtime.serde.classes import Row
+
+    end = len(head) - len(_MARK) - _LENGTH_BYTES
+    length = int.from_bytes(head[end : end + _LENGTH_BYTES], "little")
+    rows, graph = marshal.loads(head[end - length : end])
+    return loading.load_classes([Row(*row) for row in rows], graph)
 
 
 def _has_copies(head: bytes) -> bool:
     return len(head) >= OUT_OF_BAND_BYTES and arrays.has_copies(head)
-
-
-def _dumps_without_copies(
-    pickler: type[pickle.Pickler], table: MutableMapping[type, Any], value: object, keep_large: _KeepLarge
-) -> bytes:
-    """Once more, slower: the table of reducers is asked for each object. What the user has registered goes first."""
-    file = io.BytesIO()
-    kind = type("Pickler", (pickler,), {"dispatch_table": ChainMap(copyreg.dispatch_table, arrays.reducers(), table)})
-    kind(file, 5, buffer_callback=keep_large).dump(value)
-    return file.getvalue()
