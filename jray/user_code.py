@@ -28,6 +28,12 @@ class Whose(Enum):
     USER = "user"
 
 
+def is_own_file(file: str) -> bool:
+    """Whether the user's own code is in it: it is neither installed nor jray's."""
+    is_installed = file.startswith(_STANDARD_LIBRARY) or any(part in file for part in _INSTALLED)
+    return not is_installed and not file.startswith(_JRAY)
+
+
 def whose(frame: FrameType) -> Whose:
     """Who wrote what runs in this frame."""
     file = frame.f_code.co_filename
@@ -38,8 +44,7 @@ def whose(frame: FrameType) -> Whose:
             return Whose.USER if frame.f_globals.get("__name__") == "__main__" else Whose.LIBRARY
     if file.startswith(_JRAY):
         return Whose.JRAY
-    is_installed = file.startswith(_STANDARD_LIBRARY) or any(part in file for part in _INSTALLED)
-    return Whose.LIBRARY if is_installed else Whose.USER
+    return Whose.USER if is_own_file(file) else Whose.LIBRARY
 
 
 def nearest_user_frame(frame: FrameType | None) -> FrameType | None:

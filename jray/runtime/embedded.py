@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import queue
-import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import count
@@ -19,13 +17,16 @@ from jray.runtime.core.views import SchedulerView
 from jray.runtime.engine import Engine, Sink
 from jray.runtime.engine.books import Maker, TaskBody, lost_object, parked_objects
 from jray.runtime.engine.pictures import Pictures
+from jray.runtime.futures import Futures
+from jray.runtime.here import Here
 from jray.runtime.ids import DISK, KERNEL, NO_TASK, ObjectId, id_source, returned_object
 from jray.runtime.interrupts import shielded
+from jray.runtime.large_values import LargeValues, pack_arguments
 from jray.runtime.object_ref import ObjectRef, owner_of, uncounted
 from jray.runtime.pool.worker_pool import WorkerPool
 from jray.runtime.pool.zygote import Zygote
 from jray.runtime.seeds import OF_ROOT, derived_seed
-from jray.runtime.serde.code import pack_code
+from jray.runtime.serde.code import Code, pack_code
 from jray.runtime.serde.kinds import kind_of
 from jray.runtime.serde.values import Packed, pack
 from jray.runtime.setting_up import Preparation, prepare, run_on_all
@@ -54,12 +55,13 @@ class EmbeddedBackend:
         processes = math.ceil(resources["CPU"]) + 1
         limits = StoreLimits.of(memory, store.spilling_limit, processes)
         self._engine = Engine(shape_of(resources), WorkerPool(zygote), limits, store.spilling_directory)
+        self.here = Here(self._engine)
         self._seed = seed
         self._next_number = count().__next__  # of a task, for its seed
         self._read_only = store.read_only  # what the user did not say otherwise
+        self.large = LargeValues(self._put_large, self._is_stored, lambda: self.current_origin())  # noqa: PLW0108 - it is set later
         self._reader = Reader(self._engine.memory_of, self._engine.inbox)
-        self._futures: queue.SimpleQueue[tuple[ObjectRef[Any], Future[Any]] | None] = queue.SimpleQueue()
-        self._futures_thread: threading.Thread | None = None
+        self._futures = Futures(self._engine.when_ready, lambda ref: self.fetch([ref], None)[0])
         self.current_origin: Callable[[], int] = lambda: 0  # which cell submits; the kernel's rooms set it
         self.on_map: Callable[[str, Sequence[ObjectRef[Any]]], None] = lambda *_: None  # likewise; it must be quick
         self.retain = self._engine.inbox.retain
@@ -73,18 +75,20 @@ class EmbeddedBackend:
     def submit(self, call: Call) -> list[ObjectRef[Any]]:
         """As in Backend."""
         self._engine.guard.ensure_installed()
-        code = pack_code(call.function, call.form, f"Function {call.name}")
-        payload = pack((call.args, call.kwargs), f"An argument of {call.name}") if call.args or call.kwargs else None
-        needs = tuple(a._id for a in (*call.args, *call.kwargs.values()) if type(a) is ObjectRef)  # noqa: SLF001
-        code_room = self._engine.claim(code)
+        code = pack_code(call.function, call.form, f"Function {call.name}", self.large.watch)
+        args, kwargs = call.args, call.kwargs
+        payload = None
+        if args or kwargs:
+            args, kwargs, payload = pack_arguments(args, kwargs, call.name, self.large)
+        needs = tuple(a._id for a in (*args, *kwargs.values()) if type(a) is ObjectRef)  # noqa: SLF001
         payload_room = self._engine.claim(payload) if payload is not None else None
-        return self._submit(call, (code, code_room), (payload, payload_room), needs)
+        return self._submit(call, code, (payload, payload_room), needs)
 
     @shielded
     def _submit(
         self,
         call: Call,
-        code: tuple[Packed, Room | None],
+        code: Code,
         payload: tuple[Packed | None, Room | None],
         needs: tuple[ObjectId, ...],
     ) -> list[ObjectRef[Any]]:
@@ -92,16 +96,11 @@ class EmbeddedBackend:
         if self._seed is not None and call.is_counted:
             number = self._next_number()  # also of one that has a seed: it changes nothing for the others
             seed = derived_seed(OF_ROOT, self._seed, number) if seed is None else seed
-        code_parcel, code_pins = self._park(*code, "code of", call.name)
-        try:
-            payload_parcel, payload_pins = self._park(*payload, "arguments of", call.name)
-        except BaseException:  # no memory for the second: let go of the first
-            self._unpark(code_parcel)
-            raise
+        parcel, payload_pins = self._park(*payload, "arguments of", call.name)
         body = TaskBody(
             call.name,
-            code_parcel,
-            payload_parcel,
+            code,
+            parcel,
             needs,
             options.num_returns,
             call.shape,
@@ -109,14 +108,15 @@ class EmbeddedBackend:
             self.current_origin(),
             self._read_only if options.read_only is None else options.read_only,
             seed,
+            self.here.surroundings(),
         )
         spec = TaskSpec(
             task,
             call.name,
             call.key,
             call.shape,
-            needs + parked_objects(code_parcel, payload_parcel),
-            code_pins + payload_pins,
+            needs + parked_objects(code, parcel),
+            code.pins + payload_pins,
             options.num_returns,
             options.max_retries,
             0,
@@ -125,14 +125,14 @@ class EmbeddedBackend:
             body.origin,
         )
         self._engine.submit(spec, body)
-        self._unpark(code_parcel)  # the task pins them
-        self._unpark(payload_parcel)
+        if not isinstance(parcel, bytes):
+            self.release(ObjectId(parcel))  # the task pins it
         return [ObjectRef(returned_object(task, index), self) for index in range(options.num_returns)]
 
     def _park(
         self, packed: Packed | None, room: Room | None, what: str, name: str
     ) -> tuple[Parcel, tuple[ObjectId, ...]]:
-        """Code or arguments as they travel, and what they pin: small ones themselves, large ones as an object."""
+        """Arguments as they travel, and what they pin: small ones themselves, large ones as an object."""
         if packed is None:
             return b"", ()
         stored = store(packed, self._engine.books.own_arena, room)
@@ -143,20 +143,19 @@ class EmbeddedBackend:
         self._engine.put(object_id, stored, packed.refs)
         return object_id, (object_id,)
 
-    def _unpark(self, parcel: Parcel) -> None:
-        if not isinstance(parcel, bytes):
-            self.release(ObjectId(parcel))
-
     def put(self, value: object) -> ObjectRef[Any]:
         """As in Backend."""
         self._engine.guard.ensure_installed()
         packed = pack(value, "The value given to put")
-        return self._put(packed, self._engine.claim(packed), kind_of(value))
+        return self._put(packed, self._engine.claim(packed), kind_of(value), "put")
+
+    def _put_large(self, value: Any, packed: Packed, what: str) -> ObjectRef[Any]:
+        return self._put(packed, self._engine.claim(packed), kind_of(value), what)
 
     @shielded
-    def _put(self, packed: Packed, room: Room | None, kind: str) -> ObjectRef[Any]:
+    def _put(self, packed: Packed, room: Room | None, kind: str, what: str) -> ObjectRef[Any]:
         object_id = ObjectId(_next_id())
-        self._engine.books.note_maker(object_id, "put", self.current_origin())
+        self._engine.books.note_maker(object_id, what, self.current_origin())
         self._engine.put(object_id, store(packed, self._engine.books.own_arena, room, kind), packed.refs)
         return ObjectRef(object_id, self)
 
@@ -183,6 +182,12 @@ class EmbeddedBackend:
         if stored.block is None:
             return self._reader.read(object_id, stored)
         return self._reader.load(object_id, *self._view(object_id, read_only=read_only), read_only=read_only)
+
+    def _is_stored(self, object_id: ObjectId, packed: Packed) -> bool:
+        stored = self._engine.books.values.get(object_id)
+        if stored is None or stored.block is None:
+            return False
+        return self._reader.holds(object_id, *self._view(object_id, read_only=True), packed)
 
     @shielded
     def _view(self, object_id: ObjectId, *, read_only: bool) -> tuple[StoredValue, memoryview[Any] | None]:
@@ -249,35 +254,11 @@ class EmbeddedBackend:
         )
         raise GetTimeoutError(msg)
 
-    # ---- futures
+    # ---- what is there
 
     def future(self, ref: ObjectRef[Any]) -> Future[Any]:
         """As in Backend. The value is loaded in a thread of ours, never in the IO thread."""
-        from concurrent.futures import Future
-
-        future: Future[Any] = Future()
-        if self._futures_thread is None:
-            self._futures_thread = threading.Thread(target=self._serve_futures, name="jray-futures", daemon=True)
-            self._futures_thread.start()
-        self._engine.when_ready(ref._id, lambda: self._futures.put((ref, future)))  # noqa: SLF001
-        return future
-
-    def _serve_futures(self) -> None:
-        while True:
-            asked = self._futures.get()
-            if asked is None:
-                return
-            ref, future = asked
-            if not future.set_running_or_notify_cancel():
-                continue
-            try:
-                value = self.fetch([ref], None)[0]
-            except BaseException as error:  # noqa: BLE001 - it is the future's result
-                future.set_exception(error)
-            else:
-                future.set_result(value)
-                del value
-            del asked, ref, future  # a waiting thread must not keep the last object alive
+        return self._futures.future_of(ref)
 
     def when_ready(self, ref: ObjectRef[Any], callback: Callable[[], None]) -> None:
         """Call back once, from any thread, when the ref's object is there. The callback must be quick."""
@@ -370,11 +351,11 @@ class EmbeddedBackend:
     ) -> None:
         """Run a function once in every worker; see setting_up.run_on_all."""
         self._engine.guard.ensure_installed()
-        run_on_all(self, self._engine.pool_desk, Preparation(function, args, kwargs, key, self.current_origin()))
+        run_on_all(self, self.here, Preparation(function, args, kwargs, key, self.current_origin()))
 
     def prepare_workers(self, function: Callable[[], object]) -> None:
         """The same for jray's own rooms: does not wait for the workers that are there."""
-        prepare(self, self._engine.pool_desk, Preparation(function, (), {}, function, self.current_origin()))
+        prepare(self, self.here, Preparation(function, (), {}, function, self.current_origin()))
 
     def guard_interrupts(self) -> None:
         """Another cell begins: take over SIGINT again, and forget a press that came too late for the last one."""
@@ -391,7 +372,6 @@ class EmbeddedBackend:
 
     def close(self) -> None:
         """As in Backend."""
+        self.large.close()
         self._engine.close()
-        if self._futures_thread is not None:
-            self._futures.put(None)
-            self._futures_thread.join()
+        self._futures.close()

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from jray.exceptions import WorkerCrashedError
 from jray.options import TaskOptions
 from jray.runtime.backend import Backend, Call
-from jray.runtime.engine.pool_desk import PoolDesk
 from jray.runtime.engine.set_ups import SetUp
+from jray.runtime.here import Here
 from jray.runtime.interrupts import LOOK_S
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.serde.code import PackedForm, pack_code
@@ -30,7 +30,7 @@ class Preparation(NamedTuple):
     origin: int  # the cell that it is called in
 
 
-def run_on_all(backend: Backend, desk: PoolDesk, preparation: Preparation) -> None:
+def run_on_all(backend: Backend, here: Here, preparation: Preparation) -> None:
     """Run a function once in every worker: in those that are there now, in others before their first task.
 
     Returns when those that are there have run it. If there are none, one is started.
@@ -44,8 +44,8 @@ def run_on_all(backend: Backend, desk: PoolDesk, preparation: Preparation) -> No
     refs = [a for a in (*preparation.args, *preparation.kwargs.values()) if isinstance(a, ObjectRef)]
     if refs:
         backend.wait(refs, len(set(refs)), None)  # in there it must not wait
-    set_up = _packed(backend, desk, preparation)
-    desk.begin_set_up(set_up)
+    set_up = _packed(backend, here, preparation)
+    here.desk.begin_set_up(set_up)
     try:
         while not set_up.is_over.wait(LOOK_S):
             pass  # see interrupts.acquire: a signal may be overlooked
@@ -60,38 +60,37 @@ def run_on_all(backend: Backend, desk: PoolDesk, preparation: Preparation) -> No
         set_up.has_killed = True  # else every later worker would die of it, until the runtime is shut down
         raise
     finally:
-        desk.end_set_up(set_up)
+        here.desk.end_set_up(set_up)
     if set_up.error:
         raise unpack_error(set_up.error)
 
 
-def prepare(backend: Backend, desk: PoolDesk, preparation: Preparation) -> None:
+def prepare(backend: Backend, here: Here, preparation: Preparation) -> None:
     """The same without waiting: for what can't fail. A worker in which it does is replaced."""
-    set_up = _packed(backend, desk, preparation)
-    desk.begin_set_up(set_up)
-    desk.end_set_up(set_up)
+    set_up = _packed(backend, here, preparation)
+    here.desk.begin_set_up(set_up)
+    here.desk.end_set_up(set_up)
 
 
-def _packed(backend: Backend, desk: PoolDesk, preparation: Preparation) -> SetUp:
+def _packed(backend: Backend, here: Here, preparation: Preparation) -> SetUp:
     function, args, kwargs, key, origin = preparation
     name = getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]
     code = pack_code(function, PackedForm(), f"Function {name}")
     arguments = pack((args, kwargs), f"An argument of {name}")
-    size = sum(len(packed.head) + sum(buffer.nbytes for buffer in packed.buffers) for packed in (code, arguments))
+    size = code.nbytes + arguments.nbytes
     if size > LARGEST:
         msg = (
             f"jray.run_on_all was refused {name}. With its arguments it takes {size / 2**20:,.0f} MiB, and each worker "
             f"is sent all of it; {LARGEST >> 20} MiB is the limit. Give large values as references: jray.put(value)."
         )
         raise ValueError(msg)
-    message = SetUpMessage(
-        desk.set_ups.next_number(), name, origin, _whole(code), _whole(arguments), is_condition=False
-    )
+    number = here.desk.set_ups.next_number()
+    message = SetUpMessage(number, name, origin, tuple(code), _whole(arguments), is_condition=False)
     inner: list[ObjectRef[Any]] = []  # for workers to come
     for object_id in (*code.refs, *arguments.refs):
         backend.retain(object_id)
         inner.append(ObjectRef(object_id, backend))
-    return SetUp(key, message, keeps=(function, inner))
+    return SetUp(key, message, here.surroundings(), keeps=(function, inner))
 
 
 def _whole(packed: Packed) -> Pickle:

@@ -30,7 +30,7 @@ from jray.runtime.wire_store import (
     Viewed as Viewed,
 )
 
-Wire: TypeAlias = tuple[Any, ...]  # a StoredValue as plain tuples
+Wire: TypeAlias = tuple[Any, ...]  # a StoredValue, or surroundings, as plain tuples
 Parcel: TypeAlias = bytes | int  # packed code or arguments: the bytes, or the object id of what was put into the store
 
 Pickle: TypeAlias = tuple[bytes, tuple[bytes, ...]]  # a value that travels as a whole: the pickle, its large buffers
@@ -54,8 +54,8 @@ class Run:
     task: TaskId
     attempt: int
     name: str
-    code: Wire
-    code_id: int  # of the parked object that the code is, 0 when it came inline
+    code: bytes  # the key of what was defined before
+    captured: tuple[tuple[ObjectId, Wire], ...]  # large values that the code reaches, by their number
     payload: Wire | None  # None: no arguments
     payload_id: int
     arguments: tuple[tuple[ObjectId, Wire], ...]  # values of its top-level refs
@@ -68,15 +68,44 @@ class Run:
 
 
 @message
+class Define:
+    """This is a function. Attempts name it by its key."""
+
+    key: bytes
+    digest: bytes  # of the code alone
+    head: bytes
+    classes: tuple[tuple[bytes, bytes], ...]  # id, and which of the parts is the empty class
+    texts: tuple[bytes, ...]
+    missing: tuple[str, ...]  # names that it uses and that the notebook does not have
+    needs: tuple[bytes, ...]  # all its parts
+    parts: dict[bytes, bytes]  # those that this worker does not have
+    is_kept: bool  # it may stay loaded
+
+
+@message
+class Forget:
+    """No further attempt will name these functions, unless they are defined again."""
+
+    keys: tuple[bytes, ...]
+
+
+@message
 class SetUp:
     """Run this function before the next attempt: it prepares the process."""
 
     number: int
     name: str
     origin: int
-    code: Pickle
+    code: Wire  # a serde.code.Code
     arguments: Pickle  # (args, kwargs)
     is_condition: bool  # if it fails, no task may run here
+
+
+@message
+class Surround:
+    """What was submitted with these surroundings comes next, until others are said."""
+
+    surroundings: Wire
 
 
 @message
@@ -170,10 +199,21 @@ class Submit:
     depth: int
     parent: TaskId
     origin: int
-    code: Parcel
+    code: Wire  # a serde.code.Code
     payload: Parcel
     read_only: bool
     seed: int | None
+    surroundings: Wire | None  # None: those of the task
+
+
+@message
+class ModuleImported:
+    """One of the user's own modules was loaded; its file was that of this time and size."""
+
+    name: str
+    file: str
+    mtime_ns: int
+    size: int
 
 
 @message
@@ -249,6 +289,8 @@ class AskResources:
 
 _KINDS: tuple[type, ...] = (
     Run,
+    Define,
+    Forget,
     SetUp,
     SetUpDone,
     Reply,
@@ -279,6 +321,8 @@ _KINDS: tuple[type, ...] = (
     AskArena,
     Output,
     AskResources,
+    Surround,
+    ModuleImported,
 )
 
 

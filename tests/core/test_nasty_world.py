@@ -82,6 +82,8 @@ def test_what_happens_is_nasty_enough():
         m.RestartAsked,
         m.Resized,
         m.WorkerSpoiled,
+        m.ModuleImported,
+        m.ModulesChanged,
     )
     assert min(said[kind] for kind in rare) >= 20, said
     of_memory = (
@@ -352,7 +354,27 @@ def a_restart_waits_although_it_should_not(patch):
     patch.setattr(PoolEvents, "_retire", lambda events, worker, *, now: retire(events, worker, now=False))
 
 
+def old_code_runs_on(patch):
+    patch.setattr(PoolEvents, "_on_changed", lambda *_: None)
+
+
+def new_tasks_get_into_lines_behind_old_code(patch):
+    patch.setattr("jray.runtime.core.pool._close_line", lambda *_: ())
+
+
+def imports_that_are_told_late_do_not_count(patch):
+    def note(events, event):
+        worker = events._placement.workers.get(event.worker)
+        if worker is not None:
+            worker.modules.add(event.module)
+
+    patch.setattr(PoolEvents, "_on_imported", note)
+
+
 BROKEN = {
+    old_code_runs_on: "runs old code",
+    new_tasks_get_into_lines_behind_old_code: "runs old code|should get no more",
+    imports_that_are_told_late_do_not_count: "runs old code",
     cpus_that_were_taken_away_are_granted: "CPU are granted",
     new_cpus_are_not_granted: "could run, and does not",
     who_held_more_cpus_than_there_are_now_never_goes_on: "could go on, and do not",

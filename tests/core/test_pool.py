@@ -46,6 +46,14 @@ def spoiled(worker: WorkerId) -> m.WorkerSpoiled:
     return m.WorkerSpoiled(0.0, worker)
 
 
+def imported(worker: WorkerId, module: str = "utils") -> m.ModuleImported:
+    return m.ModuleImported(0.0, worker, module)
+
+
+def changed(*modules: str) -> m.ModulesChanged:
+    return m.ModulesChanged(0.0, modules or ("utils",))
+
+
 class TestResized:
     def test_more_cpus_are_used_at_once(self):
         scheduler = one_cpu()
@@ -200,3 +208,79 @@ class TestWorkerSpoiled:
 
     def test_one_that_is_gone_is_passed_over(self):
         assert hear(one_cpu(), spoiled(W1)) == []
+
+
+class TestModulesChanged:
+    """What is submitted afterwards never runs where the old code was imported."""
+
+    def test_an_idle_worker_that_has_imported_one_ends_at_once_and_others_stay(self):
+        scheduler = two_cpus()
+        tell(scheduler, submitted(1), submitted(2), imported(W1), imported(W2, "others"))
+        tell(scheduler, finished(1, W1), finished(2, W2))
+
+        assert hear(scheduler, changed("utils", "more")) == [m.EndWorker(W1)]
+        assert hear(scheduler, submitted(3)) == [send(W2, (3, 1))]
+        assert hear(scheduler, submitted(4)) == [m.StartWorker(W3), send(W3, (4, 1))]
+
+    def test_a_busy_one_ends_when_its_task_is_done(self):
+        scheduler = one_cpu()
+        tell(scheduler, submitted(1), imported(W1))
+
+        assert hear(scheduler, changed(), submitted(2)) == []
+        assert hear(scheduler, finished(1, W1)) == [
+            publish(1, W1),
+            m.EndWorker(W1),
+            m.StartWorker(W2),
+            send(W2, (2, 1)),
+        ]
+
+    def test_what_a_task_that_began_before_has_imported_is_known_only_at_its_end(self):
+        scheduler = one_cpu()
+        tell(scheduler, submitted(1))
+
+        assert hear(scheduler, changed(), submitted(2)) == []
+        orders = hear(scheduler, imported(W1), finished(1, W1))
+        assert orders == [publish(1, W1), m.EndWorker(W1), m.StartWorker(W2), send(W2, (2, 1))]
+
+    def test_if_it_has_imported_none_its_worker_goes_on(self):
+        scheduler = one_cpu()
+        tell(scheduler, submitted(1), changed(), submitted(2))
+
+        assert hear(scheduler, imported(W1, "others"), finished(1, W1)) == [publish(1, W1), send(W1, (2, 1))]
+
+    def test_what_a_later_task_of_that_worker_imports_is_the_new_code(self):
+        scheduler = one_cpu()
+        tell(scheduler, submitted(1), changed(), finished(1, W1), submitted(2))
+
+        assert hear(scheduler, imported(W1), finished(2, W1)) == [publish(2, W1)]
+        assert hear(scheduler, submitted(3)) == [send(W1, (3, 1))]
+
+    def test_nothing_new_is_put_into_the_line_of_a_busy_worker(self):
+        scheduler = one_cpu()
+        knows_duration(scheduler)
+        assert send(W1, (1, 1), (2, 1)) in hear(scheduler, submitted(1), submitted(2), submitted(3))
+
+        assert hear(scheduler, changed(), submitted(4)) == [m.RecallTasks(W1)]
+        assert hear(scheduler, finished(1, W1, took_s=0.0001)) == [publish(1, W1)]  # no place for 3 behind 2
+        orders = hear(scheduler, imported(W1), finished(2, W1, took_s=0.0001))
+        assert orders[:3] == [publish(2, W1), m.EndWorker(W1), m.StartWorker(W2)]
+
+    def test_a_task_that_waits_goes_on_where_it_is_and_its_worker_ends_then(self):
+        scheduler = one_cpu()
+        tell(scheduler, submitted(1), imported(W1), child(2, of=1, on=W1), waits(1, W1, [result(2)]), changed())
+
+        assert m.ReplyToWait(W1, 1) in hear(scheduler, finished(2, W2))
+        assert m.EndWorker(W1) in hear(scheduler, finished(1, W1))
+
+    def test_a_second_change_while_it_is_busy_changes_nothing_more(self):
+        scheduler = one_cpu()
+        tell(scheduler, submitted(1), imported(W1), changed())
+
+        assert hear(scheduler, changed(), imported(W1)) == []
+        assert hear(scheduler, finished(1, W1)) == [publish(1, W1), m.EndWorker(W1)]
+
+    def test_a_worker_that_is_gone_has_imported_nothing(self):
+        scheduler = one_cpu()
+        tell(scheduler, submitted(1), imported(W1), lost(W1))
+
+        assert hear(scheduler, imported(W1), changed()) == []

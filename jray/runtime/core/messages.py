@@ -182,6 +182,23 @@ class RestartAsked:
 
 
 @message
+class ModuleImported:
+    """A worker has imported one of the user's own modules."""
+
+    at: float
+    worker: WorkerId
+    module: str
+
+
+@message
+class ModulesChanged:
+    """What is submitted from now on must not run where these were imported before: their code was another one then."""
+
+    at: float
+    modules: tuple[str, ...]
+
+
+@message
 class Resized:
     """The user has changed how many CPUs there are."""
 
@@ -218,6 +235,8 @@ Event: TypeAlias = (
     | WorkerRefused
     | WorkerSpoiled
     | RestartAsked
+    | ModuleImported
+    | ModulesChanged
     | Resized
     | TimerFired
 )

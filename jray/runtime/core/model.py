@@ -118,6 +118,7 @@ class Lease:
     deadline: float = 0.0  # past this the prefetched ones are recalled
     recalled: bool = False
     cpus: int = 0  # the CPU part of shape, in units
+    doubtful: set[str] = field(default_factory=set)  # modules that changed during it: its worker must not import them
 
     def __post_init__(self) -> None:
         """Derive the CPU part once."""
@@ -141,6 +142,7 @@ class WorkerRecord:
     asks: dict[int, Ask] = field(default_factory=dict)  # open waits, by request
     leases: int = 0  # that it has had
     is_retired: bool = False  # gets no more tasks, and ends when it has none
+    modules: set[str] = field(default_factory=set)  # of the user's own, that were imported in it
 
     @property
     def holds_nothing(self) -> bool:

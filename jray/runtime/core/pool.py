@@ -11,7 +11,7 @@ from typing import Any
 
 from jray.runtime.core import messages as m
 from jray.runtime.core.memory import Memory
-from jray.runtime.core.model import WorkerRecord
+from jray.runtime.core.model import Lease, WorkerRecord
 from jray.runtime.core.placement import Placement
 from jray.runtime.ids import UNIT
 
@@ -30,6 +30,8 @@ class PoolEvents:
         yield m.WorkerSpoiled, self._on_spoiled
         yield m.RestartAsked, self._on_restart
         yield m.Resized, self._on_resized
+        yield m.ModuleImported, self._on_imported
+        yield m.ModulesChanged, self._on_changed
 
     def _on_spoiled(self, event: m.WorkerSpoiled) -> None:
         worker = self._placement.workers.get(event.worker)
@@ -49,10 +51,39 @@ class PoolEvents:
             return
         if now:
             yield m.KillWorker(worker.id)
-        elif len(lease.line) > 1 and not lease.recalled:
-            yield m.RecallTasks(worker.id)  # others can have them
-        lease.recalled = True  # its line is not filled up again
+            lease.recalled = True
+        else:
+            yield from _close_line(worker, lease)
+
+    def _on_imported(self, event: m.ModuleImported) -> None:
+        worker = self._placement.workers.get(event.worker)
+        if worker is None:
+            return
+        worker.modules.add(event.module)
+        if worker.lease is not None and event.module in worker.lease.doubtful:
+            self._give(self._retire(worker, now=False))
+
+    def _on_changed(self, event: m.ModulesChanged) -> None:
+        """Who has imported one of them is replaced. Others can go on.
+
+        What a busy worker imports is known only when it reports, before the end of its task: so (1) nothing that is
+        submitted from now on may get into its line; (2) if it turns out to have imported one of them during this lease,
+        before or after they changed, it is replaced then; (3) else it is as good as any other.
+        """
+        for worker in self._placement.workers.values():
+            if not worker.modules.isdisjoint(event.modules):
+                self._give(self._retire(worker, now=False))
+            elif worker.lease is not None:
+                worker.lease.doubtful.update(event.modules)
+                self._give(_close_line(worker, worker.lease))
 
     def _on_resized(self, event: m.Resized) -> None:
         self._placement.resize(event.cpus)
         self._memory.share_among(-(-event.cpus // UNIT) + 1)
+
+
+def _close_line(worker: WorkerRecord, lease: Lease) -> Iterator[m.Instruction]:
+    """Nothing more is put behind the task that it runs, and what is there can be had by others."""
+    if len(lease.line) > 1 and not lease.recalled:
+        yield m.RecallTasks(worker.id)
+    lease.recalled = True

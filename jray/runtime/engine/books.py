@@ -10,12 +10,15 @@ from typing import NamedTuple
 from jray.exceptions import ObjectLostError, WorkerCrashedError
 from jray.runtime import wire
 from jray.runtime.ids import DISK, KERNEL, Block, ObjectId, Shape, TaskId, WorkerId, returned_object, to_hex
+from jray.runtime.own_modules import Imported
+from jray.runtime.serde.code import Code
 from jray.runtime.serde.errors import pack_own_error
 from jray.runtime.store.allowance import no_descriptors
 from jray.runtime.store.arena import Arena
 from jray.runtime.store.mapping import viewed
 from jray.runtime.store.objects import StoredValue
 from jray.runtime.store.spill import SpillFile
+from jray.runtime.surroundings import Surroundings
 from jray.runtime.system import Descriptor, make_memory
 
 ENDED_BY_RESTART = "was ended by a restart that did not wait for its task"  # what is said of a worker
@@ -25,7 +28,7 @@ class TaskBody(NamedTuple):
     """What a worker needs to run a task; the scheduler does not see it."""
 
     name: str
-    code: wire.Parcel
+    code: Code
     payload: wire.Parcel  # b"": no arguments
     needs: tuple[ObjectId, ...]
     num_returns: int
@@ -34,6 +37,7 @@ class TaskBody(NamedTuple):
     origin: int
     read_only: bool  # the arrays that it receives
     seed: int | None  # of the random numbers that it draws
+    surroundings: Surroundings
 
 
 class Maker(NamedTuple):
@@ -43,9 +47,9 @@ class Maker(NamedTuple):
     origin: int  # the cell that all this started in; the kernel's rooms know what the number means
 
 
-def parked_objects(*parcels: wire.Parcel) -> tuple[ObjectId, ...]:
-    """Those of code and arguments that are too large for a message: a task needs them like its arguments."""
-    return tuple([ObjectId(parcel) for parcel in parcels if type(parcel) is int])
+def parked_objects(code: Code, payload: wire.Parcel) -> tuple[ObjectId, ...]:
+    """What of code and arguments is too large for a message: a task needs it like its arguments."""
+    return (*code.captured, ObjectId(payload)) if type(payload) is int else code.captured
 
 
 ReportKey = tuple[WorkerId, TaskId, int]
@@ -62,6 +66,7 @@ class Books:
         self.bodies: dict[TaskId, TaskBody] = {}
         self.copies: dict[ObjectId, StoredValue] = {}  # on disk, of values that may be in memory as well
         self.staged: dict[ReportKey, tuple[StoredValue, ...]] = {}
+        self.imported: dict[str, Imported] = {}  # the user's own modules, as workers have reported them
         self.timed: dict[TaskId, float] = {}  # seconds that tasks ran which somebody asked about; -1: not yet
         self.asks: dict[tuple[WorkerId, int], wire.Wait] = {}
         self.blocks_in: dict[WorkerId, int] = {}  # how many blocks of an arena are in use
@@ -251,15 +256,14 @@ class Books:
     def run_message(self, task: TaskId, attempt: int) -> wire.Run:
         """All that a worker needs to run this attempt."""
         body = self.bodies[task]
-        code, code_id = self._unparcel(body.code)
         payload, payload_id = self._unparcel(body.payload) if body.payload != b"" else (None, 0)
         arguments = tuple((need, self.values[need].to_wire()) for need in dict.fromkeys(body.needs))
         return wire.Run(
             task,
             attempt,
             body.name,
-            code,
-            code_id,
+            body.code.key,
+            tuple([(captured, self.values[captured].to_wire()) for captured in body.code.captured]),
             payload,
             payload_id,
             arguments,
@@ -278,7 +282,7 @@ class Books:
 
     def arenas_of(self, run: wire.Run) -> Iterator[WorkerId]:
         """The arenas that a worker must be able to read for this attempt."""
-        stored = [run.code, *(value for _, value in run.arguments)]
+        stored = [value for _, value in (*run.captured, *run.arguments)]
         if run.payload is not None:
             stored.append(run.payload)
         for _, _, block, *_ in stored:

@@ -14,8 +14,11 @@ from jray.runtime.core import messages as m
 from jray.runtime.engine.books import Books, ReportKey, TaskBody, parked_objects
 from jray.runtime.engine.sink import OutputText
 from jray.runtime.ids import TaskId
+from jray.runtime.own_modules import Imported, Sign
 from jray.runtime.pool.worker_pool import Handle
+from jray.runtime.serde.code import Code
 from jray.runtime.store.objects import StoredValue
+from jray.runtime.surroundings import Surroundings
 
 
 class Heard:
@@ -57,6 +60,7 @@ class Interpreter:
             wire.AskArena: _ask_arena,
             wire.AskResources: _ask_resources,
             wire.SetUpDone: _set_up_done,
+            wire.ModuleImported: self._module_imported,
         }
 
     def read(self, heard: Heard, handle: Handle, at: float, messages: list[Any]) -> None:
@@ -97,9 +101,10 @@ class Interpreter:
             )
 
     def _submit(self, heard: Heard, handle: Handle, at: float, sent: wire.Submit) -> None:
+        code = _code_of(handle, sent)
         self._books.bodies[sent.task] = TaskBody(
             sent.name,
-            sent.code,
+            code,
             sent.payload,
             sent.needs,
             sent.num_returns,
@@ -108,13 +113,14 @@ class Interpreter:
             sent.origin,
             sent.read_only,
             sent.seed,
+            self._surroundings_of(handle, sent),
         )
         spec = m.TaskSpec(
             sent.task,
             sent.name,
             sent.function,
             sent.shape,
-            sent.needs + parked_objects(sent.code, sent.payload),
+            sent.needs + parked_objects(code, sent.payload),
             sent.pins,
             sent.num_returns,
             sent.max_retries,
@@ -124,6 +130,24 @@ class Interpreter:
             sent.origin,
         )
         heard.events.append(m.TaskSubmitted(at, spec))
+
+    def _surroundings_of(self, handle: Handle, sent: wire.Submit) -> Surroundings:
+        if sent.surroundings is not None:
+            return _surroundings(handle, sent.surroundings)
+        parent = self._books.bodies.get(sent.parent)
+        if parent is not None:
+            return parent.surroundings
+        if handle.surroundings is None:
+            msg = f"Worker {handle.label} submitted a task, and was sent nothing to run."
+            raise wire.ProtocolError(msg)
+        return handle.surroundings  # a thread goes on although its task has ended
+
+    def _module_imported(self, heard: Heard, handle: Handle, at: float, told: wire.ModuleImported) -> None:
+        name, sign = told.name, Sign(told.mtime_ns, told.size)
+        known = self._books.imported.get(name)
+        is_new = known is None or known.sign == sign
+        self._books.imported[name] = Imported(told.file, sign if is_new else None)
+        heard.events.append(m.ModuleImported(at, handle.worker, name))
 
     def _put(self, heard: Heard, handle: Handle, at: float, put: wire.Put) -> None:
         stored = _own_value(handle, put.value)
@@ -151,6 +175,19 @@ class Interpreter:
         )
 
 
+def _surroundings(handle: Handle, wired: wire.Wire) -> Surroundings:
+    """Those that a task has made for its children.
+
+    Raises:
+        ProtocolError: they are something else.
+    """
+    try:
+        return Surroundings.from_wire(wired)
+    except (TypeError, ValueError, AttributeError) as error:
+        msg = f"Worker {handle.label} sent surroundings that are none: {error}"
+        raise wire.ProtocolError(msg) from error
+
+
 def _own_value(handle: Handle, wired: wire.Wire) -> StoredValue:
     """What a worker has stored.
 
@@ -162,6 +199,19 @@ def _own_value(handle: Handle, wired: wire.Wire) -> StoredValue:
         msg = f"Worker {handle.label} sent a value in the memory of {stored.block.arena}, which it can't write."
         raise wire.ProtocolError(msg)
     return stored
+
+
+def _code_of(handle: Handle, sent: wire.Submit) -> Code:
+    """The function that a task submits.
+
+    Raises:
+        ProtocolError: it is none.
+    """
+    try:
+        return Code(*sent.code)
+    except TypeError as error:
+        msg = f"Worker {handle.label} submitted a function that can't be understood: {error}."
+        raise wire.ProtocolError(msg) from error
 
 
 def _abandon(heard: Heard, handle: Handle, at: float, abandon: wire.Abandon) -> None:

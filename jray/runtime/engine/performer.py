@@ -14,10 +14,11 @@ from jray.runtime.core import messages as m
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.engine.books import ENDED_BY_RESTART, Books, lost_object
 from jray.runtime.engine.listener import Listener
-from jray.runtime.engine.set_ups import SetUps
+from jray.runtime.engine.set_ups import SetUp, SetUps
 from jray.runtime.engine.storekeeper import Storekeeper
 from jray.runtime.ids import ObjectId, WorkerId
 from jray.runtime.pool.worker_pool import Handle, WorkerPool
+from jray.runtime.surroundings import Surroundings
 from jray.runtime.waiters import Waiters
 
 
@@ -70,13 +71,24 @@ class Performer:
             handle.shown.discard(arena)
             self._show_arenas(handle.worker, [arena])
 
-    def set_up(self, worker: WorkerId, message: wire.SetUp) -> None:
+    def set_up(self, worker: WorkerId, set_up: SetUp) -> None:
         """Have a worker run this between two tasks."""
-        self._send(worker, [message])
+        self._send(worker, [*self._surround(worker, set_up.surroundings), set_up.message])
 
     def _start_worker(self, order: m.StartWorker) -> None:
         self._listener.start(order.worker, order.gpus)
-        self._send(order.worker, [*self._keeper.terms(), *self.set_ups.messages_for(order.worker)])
+        messages: list[Any] = [*self._keeper.terms()]
+        for message, surroundings in self.set_ups.messages_for(order.worker):
+            messages += [*self._surround(order.worker, surroundings), message]
+        self._send(order.worker, messages)
+
+    def _surround(self, worker: WorkerId, surroundings: Surroundings) -> list[wire.Surround]:
+        """What must be said to a worker before something that has these surroundings; mostly nothing."""
+        handle = self._pool.handles.get(worker)
+        if handle is None or surroundings == handle.surroundings:
+            return []
+        handle.surroundings = surroundings
+        return [wire.Surround(surroundings.to_wire())]
 
     def _end_worker(self, order: m.EndWorker) -> None:
         handle = self._pool.handles.get(order.worker)
@@ -90,10 +102,20 @@ class Performer:
             handle.kill()
 
     def _send_tasks(self, order: m.SendTasks) -> None:
-        runs = [self._books.run_message(task, attempt) for task, attempt in order.runs]
-        for run in runs:
+        handle = self._pool.handles.get(order.worker)
+        messages: list[Any] = []
+        said: Surroundings | None = None
+        for task, attempt in order.runs:
+            body = self._books.bodies[task]
+            if body.surroundings is not said:  # mostly all have the same
+                messages += self._surround(order.worker, body.surroundings)
+                said = body.surroundings
+            run = self._books.run_message(task, attempt)
             self._show_arenas(order.worker, self._books.arenas_of(run))
-        self._send(order.worker, runs)
+            if handle is not None and not handle.code.knows(run.code):
+                messages += handle.code.teach(body.code)
+            messages.append(run)
+        self._send(order.worker, messages)
 
     def _recall(self, order: m.RecallTasks) -> None:
         self._send_on_control(order.worker, wire.Recall())

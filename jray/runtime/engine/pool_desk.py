@@ -63,7 +63,7 @@ class PoolDesk:
             there = [worker.id for worker in self._scheduler.placement.workers.values() if not worker.is_retired]
             self.set_ups.begin(set_up, [worker for worker in there if worker in self._pool.handles])
             for worker in set_up.waits_for:
-                self._performer.set_up(worker, set_up.message)
+                self._performer.set_up(worker, set_up)
 
     @shielded
     def end_set_up(self, set_up: SetUp) -> None:

@@ -13,6 +13,7 @@ from itertools import count
 
 from jray.runtime import wire
 from jray.runtime.ids import WorkerId
+from jray.runtime.surroundings import Surroundings
 
 
 @dataclass(slots=True, eq=False)
@@ -21,6 +22,7 @@ class SetUp:
 
     key: Hashable  # which function: the same one again takes its place
     message: wire.SetUp
+    surroundings: Surroundings  # that it runs in
     keeps: object  # what must live as long as it is run
     before: SetUp | None = None  # whose place it has taken
     waits_for: set[WorkerId] = field(default_factory=set)
@@ -44,12 +46,12 @@ class SetUps:
         self._first: dict[WorkerId, deque[wire.SetUp]] = {}  # what new workers still have to run before all else
         self.next_number = count(1).__next__
 
-    def messages_for(self, worker: WorkerId) -> list[wire.SetUp]:
-        """What a new worker is told."""
-        messages = [replace(set_up.message, is_condition=True) for set_up in self._kept.values()]
-        if messages:
-            self._first[worker] = deque(messages)
-        return messages
+    def messages_for(self, worker: WorkerId) -> list[tuple[wire.SetUp, Surroundings]]:
+        """What a new worker is told, and where it is to be run."""
+        told = [(replace(set_up.message, is_condition=True), set_up.surroundings) for set_up in self._kept.values()]
+        if told:
+            self._first[worker] = deque([message for message, _ in told])
+        return told
 
     def running_in(self, worker: WorkerId) -> wire.SetUp | None:
         """Which one a new worker runs now, if it is not done with them."""

@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 
 from jray.exceptions import WorkerCrashedError
 from jray.runtime.ids import WorkerId
+from jray.runtime.pool.known_code import KnownCode
 from jray.runtime.pool.lines import Channel, ControlLane
 from jray.runtime.pool.zygote import Zygote
+from jray.runtime.surroundings import Surroundings
 from jray.runtime.system import Descriptor, make_memory
 from jray.runtime.wire import ArenaGone, ArenaShown
 
@@ -64,6 +66,8 @@ class Handle:
     is_doomed: bool = False  # kill it as soon as its pid is known
     why_killed: str = ""  # if it is by us
     shown: set[WorkerId] = field(default_factory=set)  # arenas that it can read
+    code: KnownCode = field(default_factory=KnownCode)
+    surroundings: Surroundings | None = None  # that were said to it last
 
     @property
     def label(self) -> str:

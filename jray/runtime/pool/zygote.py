@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jray.runtime.ids import WorkerId
 from jray.runtime.pool.packets import PacketQueue
+from jray.runtime.surroundings import UNLESS_SET, search_path
 
 if TYPE_CHECKING:
     from jray.runtime.system import Descriptor
@@ -59,7 +60,7 @@ class Zygote:
                     sys.executable,
                     "-c",
                     _PROGRAM,
-                    json.dumps(_search_path()),
+                    json.dumps(search_path()),
                     str(theirs.fileno()),
                     *now,
                     "",
@@ -139,14 +140,6 @@ class Zygote:
         self._orders.drop()
 
 
-def _search_path() -> list[str]:
-    """As it is here. People put other things than strings into it; Python passes over them, too."""
-    entries: list[object] = list(sys.path)
-    return [entry for entry in entries if isinstance(entry, str)]
-
-
 def _environment() -> dict[str, str]:
     """As it is here, but no threads in the zygote: it must be safe to fork. (BLAS: see worker/threads.py.)."""
-    environment = dict(os.environ)
-    environment.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
-    return environment
+    return {**{os.fsdecode(name): os.fsdecode(value) for name, value in UNLESS_SET.items()}, **os.environ}

@@ -12,7 +12,7 @@ from jray.runtime.store.allowance import Allowance, Room
 from jray.runtime.store.arena import Arena, layout
 from jray.runtime.store.mapping import map_view
 from jray.runtime.store.spill import read_spilled
-from jray.runtime.system import Descriptor
+from jray.runtime.system import Descriptor, are_equal
 
 Wire: TypeAlias = tuple[Any, ...]
 
@@ -127,12 +127,25 @@ class Reader:
         if stored.failed:
             assert stored.head is not None  # noqa: S101 - errors are never large
             raise unpack_error(stored.head, stored.via)
-        block = stored.block
-        if block is None:
+        if stored.block is None:
             return unpack(stored.head or b"", ())
+        return unpack(*self._parts(object_id, stored, stored.block, view, read_only=read_only))
+
+    def holds(self, object_id: ObjectId, stored: StoredValue, view: memoryview[Any] | None, packed: Packed) -> bool:
+        """Whether the object is this value, byte for byte; `view` is what `view` gave for it."""
+        if stored.failed or stored.block is None:
+            return False
+        head, buffers = self._parts(object_id, stored, stored.block, view, read_only=True)
+        if head != packed.head or len(buffers) != len(packed.buffers):
+            return False
+        return all(map(are_equal, buffers, packed.buffers))
+
+    def _parts(
+        self, object_id: ObjectId, stored: StoredValue, block: Block, view: memoryview[Any] | None, *, read_only: bool
+    ) -> tuple[bytes | memoryview[Any], list[memoryview[Any]]]:
+        """Its pickle and its buffers."""
         if view is None:
             view = read_spilled(object_id, self._memory_of(DISK), block)
             view = view.toreadonly() if read_only else view
         buffers = [view[start : start + length] for start, length in block.spans]
-        head = buffers.pop(0) if stored.head is None else stored.head
-        return unpack(head, buffers)
+        return (buffers.pop(0) if stored.head is None else stored.head), buffers

@@ -12,6 +12,7 @@ from jray.exceptions import GetTimeoutError
 from jray.runtime import wire
 from jray.runtime.backend import Call, Readiness, ResourceView, Where
 from jray.runtime.ids import UNIT, ObjectId, id_source, returned_object
+from jray.runtime.large_values import LargeValues, pack_arguments
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.serde.code import pack_code
 from jray.runtime.serde.kinds import kind_of
@@ -19,6 +20,7 @@ from jray.runtime.serde.values import Packed, pack
 from jray.runtime.store.objects import Reader, StoredValue, room_for, store
 from jray.runtime.worker.context import Context
 from jray.runtime.worker.link import Link
+from jray.runtime.worker.surroundings import TaskSurroundings
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -29,11 +31,13 @@ class WorkerClient:
 
     name = "jray worker"
 
-    def __init__(self, link: Link, context: Context) -> None:
+    def __init__(self, link: Link, context: Context, surroundings: TaskSurroundings) -> None:
         """`link` must be ready to send."""
-        self._link, self._context = link, context
+        self._link, self._context, self._surroundings = link, context, surroundings
         self._next_id = id_source(link.worker)
         self._next_request = link.next_request
+        # What was stored is not compared here: it is stored anew for each task.
+        self._large = LargeValues(self._put_large, lambda *_: False, lambda: context.task)
         self.reader = Reader(link.memory_of, link)
         self.retain = link.held.retain
         self.release = link.held.release
@@ -42,18 +46,13 @@ class WorkerClient:
     def submit(self, call: Call) -> list[ObjectRef[Any]]:
         """As in Backend."""
         self._link.check_is_ours()
-        code = pack_code(call.function, call.form, f"Function {call.name}")
-        arguments = (call.args, call.kwargs)
-        payload = pack(arguments, f"An argument of {call.name}") if call.args or call.kwargs else None
-        needs = tuple(a._id for a in (*call.args, *call.kwargs.values()) if type(a) is ObjectRef)  # noqa: SLF001
-        parked: list[ObjectId] = []
-        try:
-            code_parcel, code_pins = self._park(code, parked)
-            payload_parcel, payload_pins = self._park(payload, parked)
-        except BaseException:  # no memory for the second: let go of the first
-            for object_id in parked:
-                self.release(object_id)
-            raise
+        code = pack_code(call.function, call.form, f"Function {call.name}", self._large.watch)
+        args, kwargs = call.args, call.kwargs
+        payload = None
+        if args or kwargs:
+            args, kwargs, payload = pack_arguments(args, kwargs, call.name, self._large)
+        needs = tuple(a._id for a in (*args, *kwargs.values()) if type(a) is ObjectRef)  # noqa: SLF001
+        parcel, payload_pins = self._park(payload)
         context, options, task = self._context, call.options, self._next_id()
         self._link.post(
             wire.Submit(
@@ -62,20 +61,21 @@ class WorkerClient:
                 call.key,
                 call.shape,
                 needs,
-                code_pins + payload_pins,
+                code.pins + payload_pins,
                 options.num_returns,
                 options.max_retries,
                 context.depth + 1,
                 context.task,
                 context.origin,
-                code_parcel,
-                payload_parcel,
+                tuple(code),
+                parcel,
                 context.read_only if options.read_only is None else options.read_only,
                 call.seed if context.seed is None else context.seed_of_child(call.seed),
+                self._surroundings.of_a_child(),
             )
         )
-        for object_id in parked:
-            self.release(object_id)  # only now: the task pins it
+        if not isinstance(parcel, bytes):
+            self.release(ObjectId(parcel))  # only now: the task pins it
         results = [returned_object(task, index) for index in range(options.num_returns)]
         refs = [self._own_ref(object_id) for object_id in results]
         self._link.flush()
@@ -84,11 +84,8 @@ class WorkerClient:
     def on_map(self, name: str, refs: Sequence[ObjectRef[Any]], /) -> None:
         """As in Backend. Nobody looks on here."""
 
-    def _park(self, packed: Packed | None, parked: list[ObjectId]) -> tuple[wire.Parcel, tuple[ObjectId, ...]]:
-        """Code or arguments as they travel, and what they pin: small ones themselves, large ones as an object.
-
-        We hold what is added to `parked` until the caller lets go of it.
-        """
+    def _park(self, packed: Packed | None) -> tuple[wire.Parcel, tuple[ObjectId, ...]]:
+        """Arguments as they travel, and what they pin: small ones themselves, large ones as an object that we hold."""
         if packed is None:
             return b"", ()
         stored = self.store(packed)
@@ -97,7 +94,6 @@ class WorkerClient:
         object_id = ObjectId(self._next_id())
         self._link.post(wire.Put(object_id, stored.to_wire(), packed.refs, self._context.task))
         self._link.held.adopt(object_id)
-        parked.append(object_id)
         return object_id, (object_id,)
 
     def store(self, packed: Packed, kind: str = "") -> StoredValue:
@@ -115,7 +111,9 @@ class WorkerClient:
     def put(self, value: object) -> ObjectRef[Any]:
         """As in Backend."""
         self._link.check_is_ours()
-        packed = pack(value, "The value given to put")
+        return self._put_large(value, pack(value, "The value given to put"))
+
+    def _put_large(self, value: Any, packed: Packed, _what: str = "put") -> ObjectRef[Any]:
         stored = self.store(packed, kind_of(value))
         object_id = ObjectId(self._next_id())
         self._link.post(wire.Put(object_id, stored.to_wire(), packed.refs, self._context.task))

@@ -11,41 +11,46 @@ from jray.exceptions import JrayError, SetUpError, TaskCancelledError, TaskError
 from jray.runtime import backend, wire
 from jray.runtime.ids import ObjectId
 from jray.runtime.object_ref import ObjectRef
+from jray.runtime.serde.code import Code
 from jray.runtime.serde.errors import pack_error, pack_own_error
 from jray.runtime.serde.kinds import kind_of
 from jray.runtime.serde.results import NamedResults, Raised
 from jray.runtime.serde.values import pack, unpack
 from jray.runtime.store.objects import Reader, StoredValue, room_for, store
+from jray.runtime.surroundings import Seen
 from jray.runtime.worker.context import Context
-from jray.runtime.worker.functions import LoadedFunctions
 from jray.runtime.worker.link import Link
 from jray.runtime.worker.output import flush_output
 from jray.runtime.worker.randomness import RandomState
-from jray.runtime.worker.threads import ThreadLimit
+from jray.runtime.worker.surroundings import TaskSurroundings
 
 
 class Executor:
     """The main thread's work."""
 
-    def __init__(self, link: Link, reader: Reader, context: Context, threads: ThreadLimit, worker: str) -> None:
+    def __init__(
+        self, link: Link, reader: Reader, context: Context, surroundings: TaskSurroundings, worker: str
+    ) -> None:
         """`worker` is how errors call this worker: "w1 (pid 71)", or nothing."""
         self._link, self._reader, self._context, self._worker = link, reader, context, worker
-        self._threads, self._random = threads, RandomState()
-        self._functions = LoadedFunctions(lambda code: unpack(code, ()))
+        self._surroundings, self._random = surroundings, RandomState()
+        self._definitions = link.definitions
         self._unfit: tuple[str, BaseException] | None = None  # which set-up function failed here, and why
 
     def run(self, run: wire.Run) -> None:
         """Run an attempt and report it."""
         self._context.enter(run)
-        self._threads.apply(run.shape)
         began = time.perf_counter()
         stored: list[StoredValue] = []
         try:
+            self._surroundings.enter(self._link.surroundings, run.origin, run.shape)
+            began = time.perf_counter()
             contains = self._run_and_store(run, stored)
             raised = False
         except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is its result
             self._take_back(stored)
             stored, contains, raised = [self._stored_error(error)], (), True
+        self._definitions.leave()
         is_piped = flush_output()
         took_s = time.perf_counter() - began
         results = tuple(value.to_wire() for value in stored)
@@ -58,12 +63,17 @@ class Executor:
             self._random.apply(None)
         packed = b""
         try:
+            self._surroundings.enter(self._link.surroundings, order.origin)
+            before = Seen()
+            function = self._definitions.enter_whole(Code(*order.code))
             args, kwargs = _unpack_whole(order.arguments)
-            _unpack_whole(order.code)(*map(_fetched, args), **{name: _fetched(arg) for name, arg in kwargs.items()})
+            function(*map(_fetched, args), **{name: _fetched(arg) for name, arg in kwargs.items()})
+            self._surroundings.keep_since(before)
         except BaseException as error:  # noqa: BLE001 - whatever the user's code raises
             packed = self._stored_error(error).head or b""
             if order.is_condition:
                 self._unfit = order.name, error
+        self._definitions.leave()
         is_piped = flush_output()
         self._context.leave_set_up()
         self._link.post(wire.SetUpDone(order.number, order.name, order.origin, packed, order.is_condition, is_piped))
@@ -118,11 +128,16 @@ class Executor:
         return function(*args, **kwargs)
 
     def _function(self, run: wire.Run) -> Callable[..., Any]:
-        _, head, block, *_ = run.code
-        if block is None:
-            return self._functions.get(head)
-        function: Callable[..., Any] = self._reader.read(ObjectId(run.code_id), StoredValue.from_wire(run.code))
-        return function
+        loaded: dict[int, Any] = {}  # each once, however many things hold it
+
+        def captured(number: int) -> Any:
+            if number not in loaded:
+                object_id, wired = run.captured[number]
+                stored = StoredValue.from_wire(wired)
+                loaded[number] = self._reader.read(object_id, stored, read_only=run.read_only)
+            return loaded[number]
+
+        return self._definitions.enter(run.code, captured)
 
     def _split(self, result: Any, run: wire.Run) -> list[Any]:
         """The results, one for each ref."""
@@ -165,7 +180,7 @@ class Executor:
         elif isinstance(error, JrayError) and not isinstance(error, TaskError) and error.__traceback__ is None:
             packed = pack_own_error(error)
         else:
-            packed = pack_error(error, task=name, worker=self._worker)
+            packed = pack_error(error, task=name, worker=self._worker, origin=self._context.origin)
         return StoredValue(True, packed, None, (), kind)  # noqa: FBT003 - a named field
 
 

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from errno import EMFILE
 from itertools import count
 from resource import RLIMIT_NOFILE, getrlimit
@@ -25,7 +25,9 @@ from jray.runtime.interrupts import refuse_finalizers
 from jray.runtime.store.allowance import Allowance, Room, RoomRequest, no_descriptors, refusal
 from jray.runtime.store.arena import Arena
 from jray.runtime.store.mapping import ended, leave_to_owner, unmap_ended
+from jray.runtime.surroundings import Surroundings
 from jray.runtime.system import Descriptor, return_freed_memory, usable_cpus
+from jray.runtime.worker.definitions import Definitions
 from jray.runtime.worker.refs import HeldObjects
 
 _READ_BYTES = 64 * 1024  # more would make malloc ask the system for fresh pages at every read
@@ -48,8 +50,11 @@ class Link:
         self._asked: dict[int, RoomRequest] = {}
         self._keep_warm = 0
         self._has_worked = False  # since it last gave memory back
-        self.line: deque[wire.Run] = deque()  # attempts that were not started
-        self.set_ups: deque[wire.SetUp] = deque()  # to be run before the next attempt
+        self.line: deque[tuple[wire.Run, Surroundings | None]] = deque()  # attempts that were not started
+        self.set_ups: deque[tuple[wire.SetUp, Surroundings | None]] = deque()  # to be run before the next attempt
+        self.surroundings: Surroundings | None = None  # of what `next_run` gave last
+        self._said: Surroundings | None = None  # of what comes next in the stream
+        self.definitions = Definitions()
         self._replies: dict[int, wire.Reply] = {}
         self._stream = stream
         self._linger_s = _LINGER_S if usable_cpus() > 1 else 0.0  # the only CPU has better things to do
@@ -65,8 +70,23 @@ class Link:
         self._arrived = threading.Condition()  # a descriptor, or a reply for a thread
         self._parts: dict[int, list[wire.ReplyPart]] = {}
         self._ended: dict[int, Any] = {}
+        self._take_in = self._readers()
         self.is_inherited = False  # this process is a fork of the worker: the line is not ours
         leave_to_owner(lambda: None)  # every flush looks for them
+
+    def _readers(self) -> dict[type, Callable[[Any], None]]:
+        """What is done with each kind of message on the stream."""
+        return {
+            wire.Run: lambda run: self.line.append((run, self._said)),
+            wire.Define: self.definitions.define,
+            wire.Forget: self.definitions.forget,
+            wire.SetUp: lambda set_up: self.set_ups.append((set_up, self._said)),
+            wire.Surround: self._take_surroundings,
+            wire.Reply: self._take_reply,
+            wire.Freed: self._take_freed,
+            wire.Allowed: self._take_allowed,
+            wire.KeepWarm: self._take_keep_warm,
+        }
 
     def start_helper(self) -> None:
         """Begin to read the control lane."""
@@ -164,20 +184,23 @@ class Link:
         """The next attempt to run, or what is to be run before it; waits for it."""
         while True:
             try:
-                run = self.line.popleft()
+                next_one = self.line.popleft()
             except IndexError:
                 pass
             else:
                 self._has_worked = True
                 if not self.set_ups:  # asked now: what was sent before the attempt is there, whoever reads the stream
+                    run, self.surroundings = next_one
                     return run
-                self.line.appendleft(run)
+                self.line.appendleft(next_one)
             if self.set_ups:
-                return self.set_ups.popleft()
+                set_up, self.surroundings = self.set_ups.popleft()
+                return set_up
             if self.has_something_to_send:
                 self.flush()
             with self._reading:
                 if not self.line and not self.set_ups:
+                    self.definitions.tidy()
                     self._linger()
                     self._rest()
                     self._receive()
@@ -222,7 +245,7 @@ class Link:
         runs = []
         while True:
             try:
-                run = self.line.popleft()
+                run, _ = self.line.popleft()
             except IndexError:
                 break
             runs.append((run.task, run.attempt))
@@ -240,23 +263,26 @@ class Link:
 
     def _sort(self, messages: Iterable[Any]) -> None:
         for received in messages:
-            kind = type(received)
-            if kind is wire.Run:
-                self.line.append(received)
-            elif kind is wire.SetUp:
-                self.set_ups.append(received)
-            elif kind is wire.Reply:
-                self._replies[received.request] = received
-            elif kind is wire.Freed:
-                for offset in received.offsets:
-                    self.arena.free(offset)
-                self._trim()
-            elif kind is wire.Allowed:
-                self.allowance.standing = max(self.allowance.standing, received.size)  # the first is all of it
-                self.allowance.add(received.size)
-            elif kind is wire.KeepWarm:
-                self._keep_warm = received.size
-                self._trim()
+            self._take_in[type(received)](received)
+
+    def _take_reply(self, reply: wire.Reply) -> None:
+        self._replies[reply.request] = reply
+
+    def _take_surroundings(self, told: wire.Surround) -> None:
+        self._said = Surroundings.from_wire(told.surroundings)
+
+    def _take_freed(self, freed: wire.Freed) -> None:
+        for offset in freed.offsets:
+            self.arena.free(offset)
+        self._trim()
+
+    def _take_allowed(self, allowed: wire.Allowed) -> None:
+        self.allowance.standing = max(self.allowance.standing, allowed.size)  # the first is all of it
+        self.allowance.add(allowed.size)
+
+    def _take_keep_warm(self, told: wire.KeepWarm) -> None:
+        self._keep_warm = told.size
+        self._trim()
 
     def _trim(self) -> None:
         """Give free pages back, if there are more than we should keep."""

@@ -14,8 +14,10 @@ from jray.runtime.store.arena import Arena
 from jray.runtime.worker.client import WorkerClient
 from jray.runtime.worker.context import Context
 from jray.runtime.worker.executor import Executor
+from jray.runtime.worker.imports import KernelModules, watch_imports
 from jray.runtime.worker.link import Link
 from jray.runtime.worker.output import redirect
+from jray.runtime.worker.surroundings import TaskSurroundings
 from jray.runtime.worker.threads import ThreadLimit
 
 
@@ -42,12 +44,15 @@ def run_worker(birth: Birth) -> None:
         Arena(birth.worker, birth.arena),
     )
     context = Context(birth.gpus)
-    client = WorkerClient(link, context)
+    modules = KernelModules()
+    surroundings = TaskSurroundings(birth.threads, modules)
+    client = WorkerClient(link, context, surroundings)
     backend.install(client)
     os.register_at_fork(after_in_child=link.disown)
     redirect(link, context)
     link.start_helper()
-    executor = Executor(link, client.reader, context, birth.threads, _label(birth))
+    watch_imports(modules, surroundings, link.post)
+    executor = Executor(link, client.reader, context, surroundings, _label(birth))
     while True:
         order = link.next_run()
         if isinstance(order, wire.Run):

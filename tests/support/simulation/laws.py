@@ -18,6 +18,7 @@ from jray.runtime.core.resources import CPU, GPU, Shape, cpus_in, gpus_in
 from jray.runtime.ids import KERNEL, UNIT, ObjectId, TaskId, WorkerId, returned_object
 
 if TYPE_CHECKING:
+    from tests.support.simulation.modules import Modules
     from tests.support.simulation.worker import SimulatedWorker
 
 Report = m.TaskFinished | m.TaskFailed
@@ -92,6 +93,7 @@ class Laws:
     refusals: set[str] = field(default_factory=set)  # of workers, by the system: after 5 s of them a task may fail
     warnings: list[str] = field(default_factory=list)
     retired: dict[WorkerId, bool] = field(default_factory=dict)  # must get no more tasks; True: must not be waited for
+    modules: Modules | None = None
     most_cpus: int = 0  # that there ever were
     is_resized: bool = False
 
@@ -117,6 +119,8 @@ class Laws:
     def note_submitted(self, spec: m.TaskSpec) -> list[ObjectId]:
         """Somebody called `.remote()`. Returns the results."""
         self.jobs[spec.task] = self.unfinished[spec.task] = Job(spec)
+        if self.modules is not None:
+            self.modules.note_submitted(spec.task)
         results = [returned_object(spec.task, index) for index in range(spec.num_returns)]
         self.things.update((result, Thing()) for result in results)
         return results
@@ -150,6 +154,8 @@ class Laws:
         has_them = share * len(worker.gpus) == wanted
         law(has_them, f"{task:x} does not have its GPUs: it wants {wanted}, and sees {worker.gpus}")
         worker.gpu_share = max(worker.gpu_share, share)
+        if self.modules is not None:
+            self.modules.check_started(worker.id, task, law)
         self.check_use()
 
     def leads_back(self, ref: ObjectId, results: Sequence[ObjectId]) -> bool:

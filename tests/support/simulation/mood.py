@@ -147,6 +147,12 @@ class Mood:
             is_impatient=rng.random() < 0.5,
         )
 
+    def run_longer(self, times: int) -> None:
+        """The user's program does so many times as much."""
+        self.tasks, self.user_tasks, self.user_moves = (
+            number * times for number in (self.tasks, self.user_tasks, self.user_moves)
+        )
+
     def invent(
         self, rng: Random, task: TaskId, held: Sequence[ObjectId], *, parent: TaskId, depth: int, owner: WorkerId
     ) -> TaskSpec:

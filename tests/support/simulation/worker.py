@@ -18,7 +18,13 @@ from tests.support.simulation.mood import FUNCTIONS, Mood
 from tests.support.simulation.store_client import StoreClient
 
 Order = m.SendTasks | m.RecallTasks | m.ReplyToWait | m.EndWorker | m.KillWorker | m.GrantRoom | m.RefuseRoom | m.Allow
-REPEATED = (m.TaskFinished, m.TaskFailed, m.AttemptsHandedBack, m.WaitAbandoned)  # what a nasty worker says twice
+REPEATED = (  # what a nasty worker says twice
+    m.TaskFinished,
+    m.TaskFailed,
+    m.AttemptsHandedBack,
+    m.WaitAbandoned,
+    m.ModuleImported,
+)
 
 
 @dataclass(slots=True)
@@ -144,6 +150,8 @@ class SimulatedWorker:
             self._begin()
         elif self.body.steps > 0:
             self.body.steps -= 1
+            if self._laws.modules is not None:
+                self._laws.modules.run_code(self)
             if self._rng.random() < 0.8:
                 self._rng.choice(self._acts)()
         else:

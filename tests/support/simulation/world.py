@@ -13,6 +13,7 @@ from jray.runtime.ids import KERNEL, NO_TASK, ObjectId, WorkerId, id_source
 from tests.support.simulation.kernel_store import KernelStore
 from tests.support.simulation.laws import Fate, Laws, law
 from tests.support.simulation.memory import Bytes
+from tests.support.simulation.modules import Modules
 from tests.support.simulation.mood import MOVES, Mood, PoolMood, StoreMood
 from tests.support.simulation.worker import Order, SimulatedWorker
 
@@ -32,7 +33,8 @@ class World:
         self.mood = Mood.drawn(self.rng, size)
         self.mood.store = StoreMood.drawn(Random(f"memory of {seed}"), size)
         self.pool = PoolMood.drawn(Random(f"workers of {seed}"), size)
-        self.laws = Laws(self.mood.total)
+        self.modules = Modules.drawn(Random(f"edited modules of {seed}"), size) if self.pool is None else None
+        self.laws = Laws(self.mood.total, modules=self.modules)
         self.scheduler = Scheduler(self.mood.total, limits=self.mood.store.limits if self.mood.store else None)
         self.workers: list[SimulatedWorker] = []  # as long as they have something to say
         self.log: list[tuple[list[m.Event], list[m.Instruction]]] = []
@@ -54,6 +56,11 @@ class World:
         if self.pool is not None:
             self._moves = (*self._moves, self._change_pool)
             self._weights = [*self._weights, self.pool.weight]
+        if self.modules is not None:
+            if size < 10:  # else it is long enough: a reload matters to what comes after it
+                self.mood.run_longer(4)
+            self._moves = (*self._moves, self._reload_modules)
+            self._weights = [*self._weights, self.modules.weight]
 
     def _use_memory(self, mood: StoreMood) -> None:
         truth = Bytes(mood.limits, self.laws)
@@ -226,6 +233,16 @@ class World:
         if able:
             pool.rng.choice(able)()
         return bool(able)
+
+    def _reload_modules(self) -> bool:
+        assert self.modules is not None
+        if self.modules.reloads <= 0 or self._is_user_done:
+            return False
+        event = replace(self.modules.reload(), at=self.now)
+        self._handle([event, *self._read_outboxes(self.rng.randint(0, self.mood.batch))])
+        if self.mood.user_tasks > 0:  # that is what it was edited for
+            self._submit()
+        return True
 
     def _restart(self) -> None:
         assert self.pool is not None
