@@ -28,6 +28,7 @@ class TaskError(JrayError):
     task: str = ""
     remote_traceback: str = ""
     _text: str = ""
+    _origin: int = 0  # the number of the cell that submitted the task
 
     def __str__(self) -> str:
         """What happened, and the traceback in the worker."""

@@ -49,7 +49,7 @@ def load(shell: InteractiveShell) -> None:
         return
     session = Session(shell)
     feed = session.watcher = Feed(session)
-    _loaded[id(shell)] = _Loaded(session, Tracebacks(shell), Completions(shell), Cards(session), feed)
+    _loaded[id(shell)] = _Loaded(session, Tracebacks(shell, session.label_of), Completions(shell), Cards(session), feed)
     shell.register_magics(RemoteMagics(shell, session), ControlMagics(shell, session, feed.show_dashboard))
 
 

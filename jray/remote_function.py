@@ -15,6 +15,7 @@ from jray.runtime.core.resources import shape_of
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.seeds import OF_MAP, derived_seed
 from jray.runtime.serde.code import PackedForm
+from jray.runtime.serde.unpicklable import NotPicklable
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -78,9 +79,13 @@ class RemoteFunction(Generic[_P, _T]):
             self._signature.check(args, kwargs)
         except TypeError as error:
             raise TypeError(f"{self._name}.remote() {error}. {self._signature.describe()}") from None
-        refs = current().submit(
-            Call(self._function, args, kwargs, self._options, self._shape, self._name, self._key, self._form, seed)
-        )
+        try:
+            refs = current().submit(
+                Call(self._function, args, kwargs, self._options, self._shape, self._name, self._key, self._form, seed)
+            )
+        except NotPicklable as error:
+            error.name_arguments(self._signature.positional())
+            raise
         if self._options.num_returns == 1:
             return refs[0]
         return refs or None
@@ -158,6 +163,10 @@ class RemoteFunction(Generic[_P, _T]):
                 called = self.__dict__.get("_name", "f")
                 told = f"{called} is a remote function of jray, and has no {name}. {way_out.format(it=called)}"
             raise AttributeError(told, name=name, obj=self)
+
+    def __jray_reaches__(self) -> tuple[Any, ...]:
+        """What it stands for: see serde.parts. The options never change."""
+        return (self._function,)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """By the function and the options: a worker makes its own RemoteFunction."""
@@ -242,6 +251,11 @@ class _Signature:
         if self._signature is None or (not kwargs and self._least <= len(args) <= self._most):
             return
         self._signature.bind(*args, **kwargs)
+
+    def positional(self) -> list[str]:
+        """The names of the parameters that can be given by position."""
+        parameters = self._signature.parameters.values() if self._signature is not None else ()
+        return [p.name for p in parameters if p.kind in _POSITIONAL]
 
     def describe(self) -> str:
         """How to call it."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jray.kernel import rich
+from jray.runtime.serde.loading import forget_names
 from jray.runtime.serde.results import NamedResults, Raised
 
 
@@ -22,12 +23,13 @@ class CellCode(NamedTuple):
     inputs: tuple[str, ...]  # names of the values that come as arguments, because they were references
 
 
-def run_cell(cell: CellCode, *values: Any, captured: Callable[[], object]) -> Any:
+def run_cell(captured: Callable[[], object], cell: CellCode, *values: Any) -> Any:
     """Run a cell's code.
 
     `captured` is a function that names everything the cell captures. Its globals, made anew for each task, are the one
     namespace in which the cell and its functions run.
     """
+    forget_names()
     namespace = captured.__globals__
     namespace.update(zip(cell.inputs, values, strict=True))
     rich.forget_figures()
@@ -40,8 +42,9 @@ def run_cell(cell: CellCode, *values: Any, captured: Callable[[], object]) -> An
     return NamedResults((*(_result(namespace, name) for name in cell.outputs), None), (*cell.outputs, "the end"))
 
 
-def run_expression(code: bytes, inputs: tuple[str, ...], *values: Any, captured: Callable[[], object]) -> Any:
+def run_expression(captured: Callable[[], object], code: bytes, inputs: tuple[str, ...], *values: Any) -> Any:
     """The value of a `%remote` expression."""
+    forget_names()
     namespace = captured.__globals__
     namespace.update(zip(inputs, values, strict=True))
     return eval(marshal.loads(code), namespace)  # noqa: S307

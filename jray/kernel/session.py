@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,12 +15,15 @@ from IPython.core.interactiveshell import InteractiveShell
 from jray import api
 from jray.exceptions import JrayError
 from jray.kernel import rich
+from jray.kernel.autoreload import stamps_of_autoreload
 from jray.kernel.out import OutKeeper
 from jray.kernel.output import NotebookSink, Parent, say
 from jray.runtime.embedded import EmbeddedBackend
 from jray.runtime.ids import ObjectId
 from jray.runtime.object_ref import ObjectRef
+from jray.runtime.own_modules import OwnModules
 from jray.runtime.serde.errors import name_files_with
+from jray.runtime.serde.kept import forget_all
 
 _CELLS_KEPT = 10_000  # cells whose late output still finds its way
 
@@ -82,6 +86,7 @@ class Session:
         self.watcher: Watcher | None = None  # set by who has one
         self._watched: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._watcher: threading.Thread | None = None
+        self._modules = OwnModules(stamps_of_autoreload(shell))
         self._stop_following = api.on_init(self._follow)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
@@ -156,6 +161,7 @@ class Session:
 
     def _follow(self, runtime: EmbeddedBackend) -> None:
         runtime.current_origin = self.current_origin
+        runtime.here.modules = self._modules
         runtime.show_output_with(NotebookSink(self.shell, self._parent_of))
         runtime.on_map = self._note_map
         runtime.prepare_workers(rich.install)
@@ -180,11 +186,27 @@ class Session:
 
     def _after_cell(self, _result: Any = None) -> None:
         self._running_cells = max(0, self._running_cells - 1)
+        self._note_changes()
+        forget_all()
+        self._modules.note_imports()
         if self.watcher is not None:
             self.watcher.end_cell()
 
+    def _note_changes(self) -> None:
+        """Semantics 22: a large value that tasks of the cell captured was changed in place between two of them."""
+        runtime = api.running()
+        for value in runtime.large.changed_in_cell() if runtime is not None else ():
+            names = (name for name, bound in self.shell.user_ns.items() if bound is value and not name.startswith("_"))
+            name = next(names, f"a captured {type(value).__name__}")
+            sys.stdout.write(
+                f"{name} was changed in place while this cell started tasks. Tasks that were started in it after the "
+                "change may still have seen the value from before it: large values are looked at once in a cell. "
+                "Start those in another cell.\n"
+            )
+
     def _before_cell(self, _info: Any = None) -> None:
         self._running_cells += 1
+        self._modules.begin_cell()
         cell_id = getattr(_info, "cell_id", None)
         if cell_id is not None and self.watcher is not None:
             self.watcher.forget_cell(cell_id)

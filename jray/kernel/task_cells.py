@@ -15,6 +15,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set as AbstractSet
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -90,9 +91,9 @@ class RemoteCells:
         captured, inputs = self._capture(read.reads)
         code = marshal.dumps(compile(read.tree, file, "eval", dont_inherit=True))
         task_options = self._options(options)
-        runner = make_remote(run_expression, task_options)
+        runner = make_remote(partial(run_expression, captured), task_options)
         with _as_usage_error(task_options.name):
-            ref: ObjectRef[Any] = runner.remote(code, tuple(inputs), *inputs.values(), captured=captured)
+            ref: ObjectRef[Any] = runner.remote(code, tuple(inputs), *inputs.values())
         return ref
 
     # ---- cells of definitions
@@ -143,7 +144,7 @@ class RemoteCells:
         )
         began = time.monotonic()
         with _as_usage_error(options.name):
-            refs = make_remote(run_cell, options).remote(code, *inputs.values(), captured=captured)
+            refs = make_remote(partial(run_cell, captured), options).remote(code, *inputs.values())
         *results, done = refs if outputs else [refs]
         if not request.wants_values:
             self._shell.user_ns.update(zip(outputs, results, strict=True))  # first: nothing below may lose them
@@ -255,11 +256,8 @@ def _as_usage_error(label: str | None) -> Iterator[None]:
     try:
         yield
     except NotPicklable as error:
-        part = error.path.rpartition("['captured'] → ")[2]
-        raise UsageError(
-            f"{label} was not started: {part} can't be sent to a worker. It is of type {error.kind}, which can't be "
-            f"pickled ({error.reason}). Make it in the cell, or leave out what uses it."
-        ) from None
+        part = error.path.partition(".args[0] → ")[2] or error.path  # the cell is what runs it, of what it captures
+        raise UsageError(f"{label} was not started: {part} is {error.kind}. {error.why} {error.advice}") from None
 
 
 def _has_failed(value: object) -> bool:

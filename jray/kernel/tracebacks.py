@@ -14,8 +14,8 @@ import dis
 import logging
 import re
 import sys
-from collections.abc import Iterator, Sequence
-from types import FunctionType, TracebackType
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import CodeType, FunctionType, TracebackType
 from typing import Any
 
 from IPython.core.error import UsageError
@@ -24,6 +24,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from jray.exceptions import InternalError, TaskError
 from jray.remote_function import RemoteFunction
 from jray.runtime import ref_misuse
+from jray.runtime.serde.errors import name_of_file
 from jray.user_code import Whose, whose
 
 logger = logging.getLogger("jray")
@@ -36,9 +37,9 @@ _NOT_A_BUG = (KeyboardInterrupt, SyntaxError, MemoryError)  # can come out of an
 class Tracebacks:
     """Makes one shell show tracebacks so. Made by `%load_ext jray`, closed by `%unload_ext jray`."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
-        """Stand before the shell's own way of showing an error."""
-        self._shell = shell
+    def __init__(self, shell: InteractiveShell, label_of: Callable[[int], str | None]) -> None:
+        """Stand before the shell's own way of showing an error. `label_of` names the cells: "In[5]"."""
+        self._shell, self._label_of = shell, label_of
         self._before = shell.__dict__.get("showtraceback")  # somebody else may stand there already
         self._show_as_before = shell.showtraceback
         self._is_open = True
@@ -57,7 +58,7 @@ class Tracebacks:
 
     def _prepare(self, error: BaseException) -> bool:
         """Whether its traceback is another one now."""
-        hint(error)
+        hint(error, self._shell.user_ns, self._label_of)
         is_trimmed = self._shell.InteractiveTB.mode != "Verbose" and not may_be_a_bug(error)
         if is_trimmed:
             trim(error)
@@ -72,18 +73,48 @@ class Tracebacks:
                 self._shell.__dict__["showtraceback"] = self._before
 
 
-def hint(error: BaseException) -> None:
-    """Say what to do where Python's own words can't know it."""
+def hint(error: BaseException, names: Mapping[str, Any], label_of: Callable[[int], str | None]) -> None:
+    """Say what to do where Python's own words can't know it. `names` are those of the notebook."""
     note = None
     if isinstance(error, AttributeError) and error.name == "remote":
         note = _why_not_remote(error.obj)
-    elif isinstance(error, TaskError) and isinstance(error.cause, NameError):
-        missing = re.match(r"name '(\w+)' is not defined", str(error.cause))  # its own attribute does not travel
-        note = (
-            missing and f"{missing[1]} was not defined when {error.task} was started. Define it, then start it again."
-        )
+    elif isinstance(error, TaskError):
+        note = _why_missing(error, names, label_of)
     if note is not None and note not in getattr(error, "__notes__", ()):
         error.add_note(note)
+
+
+def _why_missing(error: TaskError, names: Mapping[str, Any], label_of: Callable[[int], str | None]) -> str | None:
+    """Semantics 23: who uses a missing name, which cell submitted the task, and whether the name has come since."""
+    *_, last = ["", *re.findall(r"^  .*, line \d+, in .*(?:\n    .*)?", error.remote_traceback, re.MULTILINE)]
+    missing = re.match(r"name '(\w+)' is not defined", str(error.cause))  # its own attribute does not travel
+    name = missing[1] if missing and isinstance(error.cause, NameError) else None
+    is_by_text = name is not None and 'File "<string>"' in last
+    if isinstance(error.cause, KeyError) and "globals()" in last:
+        (name,) = error.cause.args
+        is_by_text = True
+    if name is None:
+        return None
+    if is_by_text:
+        return (
+            f"{name!r} is a name of the notebook, and the task did not bring it along: what a function reaches is "
+            "found by the names in its code, not by texts that it gives to eval or globals(). Name it in the function, "
+            "or give it as an argument."
+            if name in names
+            else None
+        )
+    user = re.search(r", in (.*)", last)
+    then = f"{name} was used by {user[1] if user else error.task}. When {label_of(error._origin) or 'the notebook'} "  # noqa: SLF001 - of this house
+    then += f"started {error.task}, it was not defined"
+    if name not in names:
+        return f"{then}, and it is not now. Define it, then start {error.task} again."
+    place = name_of_file(_file_of(names[name])).removeprefix("Cell ")
+    return f"{then}; it has been defined since{f', in {place}' if place else ''}. Start {error.task} again."
+
+
+def _file_of(value: Any) -> str:
+    code = getattr(getattr(value, "function", value), "__code__", None)
+    return code.co_filename if isinstance(code, CodeType) else ""
 
 
 def _why_not_remote(used: object) -> str | None:

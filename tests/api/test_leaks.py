@@ -107,6 +107,7 @@ def test_results_of_tasks_whose_references_were_dropped_at_once_are_not_kept(run
     for _ in range(50):
         runtime.remote(num_returns=2)(lambda: (np.ones(20_000), 1)).remote()
         runtime.remote(len).remote(array)
+    del array  # known again as long as it lives, and stored once (semantics 14)
     wait_until_books_are_empty()
 
 

@@ -91,7 +91,7 @@ def test_what_cannot_be_pickled_is_named_with_its_path_at_the_call(runtime):
     def helper():
         return config
 
-    with pytest.raises(TypeError, match=r"helper → config\['db'\]\[0\]\. It is of type lock"):
+    with pytest.raises(TypeError, match=r'helper → config\["db"\]\[0\] is a lock\.'):
         runtime.remote(lambda: helper()).remote()
     assert runtime.get(add.remote(1)) == 11  # nothing else is lost
 

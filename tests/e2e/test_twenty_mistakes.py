@@ -217,21 +217,18 @@ MISTAKES = {
     # 17 What can't travel is given to a task.
     "lock": (
         "f.remote({'lock': threading.Lock()})",
-        "NotPicklable: An argument of f can't be pickled: args[0]['lock']. It is of type lock, which can't be sent "
-        "from process to process (cannot pickle '_thread.lock' object). Make it in the task that needs it, or send "
-        "what it is made from.",
+        'NotPicklable: An argument of f can\'t be sent to a worker: x["lock"] is a lock. It works between the threads of '
+        "one process, and tasks run in others. Make it in the task that needs it, or leave it out: tasks share no memory.",
     ),
     "open file": (
         "f.remote(x=open('/dev/null', 'w'))",
-        "NotPicklable: An argument of f can't be pickled: x. It is of type TextIOWrapper, which can't be sent from "
-        "process to process (Cannot pickle files that are not opened for reading: w). Make it in the task that needs it, or send "
-        "what it is made from.",
+        "NotPicklable: An argument of f can't be sent to a worker: x is a file object (_io.TextIOWrapper). It is open in "
+        "this process only. Open it in the task that needs it: give it the name.",
     ),
     "captured": (
         "lock = threading.Lock()\n@jray.remote\ndef g():\n    with lock: pass\ng.remote()",
-        "NotPicklable: Function g can't be pickled: Function g → lock. It is of type lock, which can't be "
-        "sent from process to process (cannot pickle '_thread.lock' object). Make it in the task that needs it, or "
-        "send what it is made from.",
+        "NotPicklable: Function g can't be sent to a worker: g → lock is a lock. It works between the threads of one "
+        "process, and tasks run in others. Make it in the task that needs it, or leave it out: tasks share no memory.",
     ),
     # 18 Arguments that do not fit; a function in a class.
     "arguments": (
@@ -273,8 +270,8 @@ REFUSED = {
     ),
     "lock in a cell": (
         "guard = threading.Lock()\n#---\n%%remote --name fit\nwith guard: x = 1",
-        "fit was not started: guard can't be sent to a worker. It is of type lock, which can't be pickled "
-        "(cannot pickle '_thread.lock' object). Make it in the cell, or leave out what uses it.",
+        "fit was not started: guard is a lock. It works between the threads of one process, and tasks run in others. "
+        "Make it in the task that needs it, or leave it out: tasks share no memory.",
     ),
 }  # fmt: skip
 
@@ -332,7 +329,16 @@ def test_a_helper_that_does_not_exist(kernel):
         r"TaskError\(NameError\): Task g failed in worker w\d+ \(pid \d+\): NameError: name 'helper' is not defined",
         lines[0],
     )
-    assert lines[-1] == "helper was not defined when g was started. Define it, then start it again."
+    assert lines[-1] == (
+        f"helper was used by g. When {cell.label} started g, it was not defined, and it is not now. "
+        "Define it, then start g again."
+    )
+    cell = kernel.run("ref = g.remote(); jray.wait([ref]);")
+    later = kernel.run("def helper(x): return x\njray.get(ref)")
+    assert shown(later)[1].splitlines()[-1] == (
+        f"helper was used by g. When {cell.label} started g, it was not defined; it has been defined since, in "
+        f"{later.label}. Start g again."
+    )
 
 
 def test_more_gpus_than_there_are(kernel):

@@ -209,7 +209,7 @@ def test_a_missing_name_is_a_name_error_in_the_task(shell):
 
 def test_what_cannot_travel_is_named_with_the_cells_name_for_it(shell):
     shell["connection"] = [threading.Lock()]
-    said = r"was not started: connection\[0\] can't be sent to a worker. It is of type lock"
+    said = r"was not started: connection\[0\] is a lock\. It works between the threads of one process"
     with pytest.raises(UsageError, match=said):
         shell.run("%%remote\nx = len(connection)")
     with pytest.raises(UsageError, match=said):
@@ -267,7 +267,7 @@ def test_a_picked_name_that_the_run_did_not_bind_is_a_name_error_at_get(shell):
 def test_a_value_that_cannot_be_stored_fails_its_own_reference_only(shell):
     shell.run("%%remote\nimport threading\nlock = threading.Lock()\nfine = 1")
     assert shell.get("fine") == 1
-    with pytest.raises(TypeError, match=r"lock, a result of In\[\d+\], can't be pickled. It is of type lock"):
+    with pytest.raises(TypeError, match=r"lock, a result of In\[\d+\], can't be stored: lock is a lock\."):
         shell.get("lock")
 
 
