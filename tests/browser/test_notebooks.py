@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-TOUR = Path(__file__).parents[2] / "notebooks" / "tour.ipynb"
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 
 def test_a_remote_cell_runs_and_shows_its_result(open_notebook):
@@ -54,9 +54,10 @@ def test_results_are_still_there_after_a_reload(open_notebook):
 
 
 @pytest.mark.timeout(300)  # a minute, or several when the machine is busy
-def test_the_tour_runs(open_notebook):
-    page = open_notebook(TOUR)
+@pytest.mark.parametrize("name", ["tour", "definitions"])
+def test_a_notebook_of_ours_runs(open_notebook, name):
+    page = open_notebook(NOTEBOOKS / f"{name}.ipynb")
 
     page.run_all()
 
-    page.screenshot(f"tour-in-{page.front_end}")
+    page.screenshot(f"{name}-in-{page.front_end}")

@@ -114,7 +114,16 @@ class Kernel:
 
     # ---- cells
 
-    def start(self, code: str, *, cell_id: str | None = None) -> Cell:
+    def new_subshell(self) -> str:
+        """The id of another thread that runs cells beside the main one."""
+        asked = self.client.session.msg("create_subshell_request", {})
+        self.client.control_channel.send(asked)
+        while True:
+            reply = self.client.get_control_msg(timeout=_PATIENCE_S)
+            if _parent(reply) == asked["header"]["msg_id"]:
+                return reply["content"]["subshell_id"]
+
+    def start(self, code: str, *, cell_id: str | None = None, subshell: str | None = None) -> Cell:
         """Send a cell; do not wait."""
         content = {
             "code": code,
@@ -126,6 +135,8 @@ class Kernel:
         }
         metadata = {"cellId": cell_id or f"cell-{next(self._numbers)}"} if self._names_its_cells else {}
         message = self.client.session.msg("execute_request", content, metadata=metadata)
+        if subshell is not None:
+            message["header"]["subshell_id"] = subshell
         self.client.shell_channel.send(message)
         cell = Cell(message["header"]["msg_id"])
         self.cells[cell.message_id] = cell
