@@ -3,7 +3,7 @@
 
 VENV ?= .venv
 TOUR := notebooks/tour.ipynb
-NOTEBOOKS := $(TOUR) notebooks/objects.ipynb
+NOTEBOOKS := $(TOUR) notebooks/objects.ipynb notebooks/definitions.ipynb
 BIN := $(VENV)/bin
 
 # The front end: built where there is Node.js, and done without elsewhere. Looked up only when it is asked for.
@@ -36,7 +36,7 @@ lab: $(VENV)/.installed-lab ## set everything up, open JupyterLab on the tour (L
 test: $(VENV)/.installed-test frontend ## set up what the tests need; run all of them and the notebooks (TEST_ARGS="-k ref" passes more)
 	$(if $(HAS_NODE),npm --prefix labextension test)
 	@$(if $(HAS_CHROMIUM),,echo "$(NO_CHROMIUM)")
-	JRAY_NONINTERACTIVE=1 $(BIN)/python -m pytest --nbval --nbval-current-env tests $(NOTEBOOKS) \
+	JRAY_NONINTERACTIVE=1 $(BIN)/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env tests $(NOTEBOOKS) \
 		$(if $(HAS_CHROMIUM),,--ignore=tests/browser) $(TEST_ARGS)
 
 pictures: $(VENV)/.installed-test frontend ## renew the README's pictures in docs/images, in a real browser

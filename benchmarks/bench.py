@@ -41,15 +41,18 @@ OBJECTS = (
     Figure("get of 10 000 refs in one, ms", "refs", "many", "<= 6"),
     Figure("zygote and 2 idle workers, MB", "idle", "MB", "<= 60"),
 )
+DEFINITIONS = (
+    Figure("is a function that reaches nothing as it was, µs", "nothing", "check", "<= 1"),
+    Figure("is one that reaches much as it was, µs", "much", "check", "<= 8"),
+)
 TASKS = ("first result, s", "one at a time, µs", "in flight, tasks/s")
 
 
-def figures_of(runtime: str, measures: list[str]) -> Figures:
-    """All object figures of a runtime, in a process of its own."""
-    program = str(Path(__file__).with_name("objects.py"))
+def figures_of(program: str, *arguments: str) -> Figures:
+    """What a program beside this one prints; it has a process of its own."""
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
     ended = subprocess.run(
-        [sys.executable, program, runtime, *measures],
+        [sys.executable, str(Path(__file__).with_name(program)), *arguments],
         stdout=subprocess.PIPE,
         check=True,
         timeout=LONGEST_S,
@@ -63,8 +66,8 @@ def measure_objects(selected: list[Figure], *, with_ray: bool) -> list[Row]:
     """Object figures of jray beside Ray's, and beside a plain copy."""
     wanted = {figure.measure for figure in selected}
     measures = [name for name in MEASURES if name in wanted]
-    jray = figures_of("jray", measures)
-    ray = figures_of("ray", measures) if with_ray else {}
+    jray = figures_of("objects.py", "jray", *measures)
+    ray = figures_of("objects.py", "ray", *measures) if with_ray else {}
     rows = []
     for figure in selected:
         others = {"ray": ray[figure.measure][figure.key]} if with_ray else {}
@@ -72,6 +75,20 @@ def measure_objects(selected: list[Figure], *, with_ray: bool) -> list[Row]:
             others["memcpy"] = jray[figure.measure]["memcpy"]
         rows.append(Row(figure.name, jray[figure.measure][figure.key], others, figure.goal))
     return rows
+
+
+def measure_definitions(selected: list[Figure]) -> list[Row]:
+    """What the look costs at each call, beside packing the function anew."""
+    figures = figures_of("definitions.py")
+    return [
+        Row(
+            figure.name,
+            figures[figure.measure][figure.key],
+            {"cloudpickle": figures[figure.measure]["anew"]},
+            figure.goal,
+        )
+        for figure in selected
+    ]
 
 
 def main() -> None:
@@ -83,6 +100,9 @@ def main() -> None:
     rows = []
     if any(asked.only in name for name in TASKS):
         rows += [row for row in tasks.measure() if asked.only in row.name]
+    definitions = [figure for figure in DEFINITIONS if asked.only in figure.name]
+    if definitions:
+        rows += measure_definitions(definitions)
     selected = [figure for figure in OBJECTS if asked.only in figure.name]
     if selected:
         rows += measure_objects(selected, with_ray=not asked.no_ray)
