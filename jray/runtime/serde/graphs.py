@@ -41,9 +41,13 @@ def pack_graph(root: Any, reach: Reach, *, codes: dict[bytes, CodeType], large: 
         codes: where code is collected.
         large: values that stay out: id() -> number.
     """
-    file = io.BytesIO()
-    pickler = CapturingPickler(file, codes, large) if large else GraphPickler(file, codes)
-    return _Packing(pickler, pickler.dump, file).pack(reach.names, reach.classes, root)
+
+    def begin() -> _Packing:
+        file = io.BytesIO()
+        pickler = CapturingPickler(file, codes, large) if large else GraphPickler(file, codes)
+        return _Packing(pickler, pickler.dump, file)
+
+    return _in_order(begin, root) if reach.classes else begin().pack((), (), root)
 
 
 def pack_deep_graph(root: Any, reach: Reach, *, codes: dict[bytes, CodeType], large: Mapping[int, int]) -> Graph:
@@ -52,9 +56,20 @@ def pack_deep_graph(root: Any, reach: Reach, *, codes: dict[bytes, CodeType], la
     Raises:
         NoWayError: something in it can't be pickled.
     """
-    file = io.BytesIO()
-    model = CapturingPickler(io.BytesIO(), codes, large)
-    return _Packing(model, careful(model, file).dump, file).pack(reach.names, reach.classes, root)
+
+    def begin() -> _Packing:
+        file = io.BytesIO()
+        model = CapturingPickler(io.BytesIO(), codes, large)
+        return _Packing(model, careful(model, file).dump, file)
+
+    return _in_order(begin, root) if reach.classes else begin().pack((), (), root)
+
+
+def _in_order(begin: Callable[[], _Packing], root: Any) -> Graph:
+    """Twice: what instances need while they are loaded (functions that their classes call) is only known at the end."""
+    first = begin()
+    first.pack((), (), root)
+    return begin().pack(*first.found(), root)
 
 
 class _Packing:
@@ -80,6 +95,10 @@ class _Packing:
         missing = tuple(sorted(name for name in pickler.names if name not in pickler.main))
         rows = tuple(self._rows[cid] for cid in sorted(self._rows))
         return Graph(self._file.getvalue(), rows, pickler.codes or {}, missing)
+
+    def found(self) -> tuple[list[str], list[type]]:
+        """The names and classes that came up."""
+        return list(self._pickler.names), list(self._pickler.classes.values())
 
     def _write_all(self) -> None:
         while self._write_names(_is_first) or self._write_classes() or self._write_names(lambda _: True):
@@ -129,11 +148,16 @@ def class_graph(named: Mapping[bytes, type], names: Iterable[str]) -> tuple[Grap
     reach = Reach(tuple(named.values()))
     refs, outer = begin_collecting()
     try:
-        file = io.BytesIO()
-        pickler = GraphPickler(file, None)
-        graph = _Packing(pickler, pickler.dump, file).pack((*reach.names, *names), named.values(), None)
+        first, last = (_Packing(p, p.dump, file) for p, file in (_inline_pickler(), _inline_pickler()))
+        first.pack(names, named.values(), None)
+        graph = last.pack(*first.found(), None)
     finally:
         end_collecting(outer)
     if not names:
         _class_graphs.put(key, (reach, graph, tuple(refs)))
     return graph, tuple(refs)
+
+
+def _inline_pickler() -> tuple[GraphPickler, io.BytesIO]:
+    file = io.BytesIO()
+    return GraphPickler(file, None), file

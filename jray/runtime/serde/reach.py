@@ -63,7 +63,6 @@ class Reach:
         self._is_deep, self._watch = is_deep, watch
         self.large: dict[int, Large] = {}  # by id() of the value
         self._seen: dict[int, Any] = {}
-        self.names: list[str] = []  # of the notebook
         self.classes: list[type] = []  # that do not travel by name
         self._functions: list[FunctionType] = []
         self._without: tuple[list[FunctionType], list[FunctionType]] = [], []  # attributes; annotations
@@ -286,9 +285,6 @@ class Reach:
         if self._cells:
             cells, contents = self._cells, self._contents
             self._checks.append(lambda: all(map(is_, map(_content_of, cells), contents)))
-        main = id(vars(sys.modules["__main__"]))
-        if main in self._names:
-            self.names = list(self._names[main][1])
         for namespace, named in self._names.values():
             self._note_names(namespace, named)
         self._seen, self._names = {}, {}
