@@ -19,8 +19,8 @@ ATOMS = frozenset({type(None), bool, int, float, complex, str, type(Ellipsis), t
 REACHES = "__jray_reaches__"  # of our own handles: what they stand for
 
 NOTHING = ...  # in a slot. (One of the ATOMS.)
-_FEW = 8
-_NAMED_THINGS = frozenset({type, FunctionType})
+_FEW = 4
+_COMPARED_BY_IDENTITY = ATOMS | {type, FunctionType}
 _CONTAINERS = (list, dict, tuple, set, frozenset)
 _OWN_REDUCE = (OrderedDict, defaultdict)  # of the standard library's containers
 _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType)
@@ -87,8 +87,8 @@ _KNOWN: dict[type, Callable[[Any], Iterable[Any]]] = {
 def is_data(value: Any) -> bool:
     """Whether it is worth trying to take a value for mere data: packed and compared at each look."""
     kind = type(value)
-    if kind is dict and len(value) <= _FEW and any(map(_NAMED_THINGS.__contains__, map(type, value.values()))):
-        return False  # types and functions are faster compared one by one
+    if kind is dict and len(value) <= _FEW and _COMPARED_BY_IDENTITY.issuperset(map(type, value.values())):
+        return False  # that is faster
     return kind.__module__ != "__main__" and (kind.__module__ == "builtins" or is_importable(kind))
 
 

@@ -11,27 +11,23 @@ import abc
 import copyreg
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import chain
-from operator import attrgetter, is_, itemgetter
-from pickle import dumps
 from types import CellType, FunctionType, MappingProxyType, ModuleType
 from typing import Any, Protocol
 
 from jray.runtime.ids import ObjectId
 from jray.runtime.interrupts import undisturbed
 from jray.runtime.serde import parts
+from jray.runtime.serde.checks import Checks
 from jray.runtime.serde.names import annotated_names, names_of
 from jray.runtime.serde.parts import is_importable
 from jray.runtime.serde.values import OUT_OF_BAND_BYTES, Packed, modules_are_by_value, pack_data
 
 _MISSING = object()  # what a name stands for that is not there
 _MOST = 10_000  # things that are looked at; who reaches more is packed anew each time
+_FEW = 4  # items that are looked up one by one
 _MOST_ITEMS = 1_000  # of a container that is compared item by item
-
-_parts_of_function = attrgetter("__code__", "__defaults__", "__kwdefaults__", "__name__", "__qualname__", "__doc__")
-_attributes_of, _annotations_of = attrgetter("__dict__"), attrgetter("__annotations__")
-_content_of = attrgetter("cell_contents")
 
 
 class Large(Protocol):
@@ -64,12 +60,9 @@ class Reach:
         self.large: dict[int, Large] = {}  # by id() of the value
         self._seen: dict[int, Any] = {}
         self.classes: list[type] = []  # that do not travel by name
-        self._functions: list[FunctionType] = []
-        self._without: tuple[list[FunctionType], list[FunctionType]] = [], []  # attributes; annotations
-        self._cells: list[CellType] = []
-        self._contents: list[Any] = []
         self._names: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}  # by namespace: what was there
-        self._checks: list[Callable[[], bool]] = [_modules_check()]
+        self._checks = Checks()
+        self._checks.add("len({0}) == {1}", sys.modules, len(sys.modules))  # a submodule would travel along
         self._is_unclear = modules_are_by_value()
         self._look(root)
         self._note_down()
@@ -82,13 +75,12 @@ class Reach:
     @undisturbed
     def holds(self) -> bool:
         """Whether all of it is still the same."""
+        if self._is_unclear:
+            return False
         try:
-            for check in self._checks:
-                if not check():
-                    return False
+            return self._checks.hold()
         except Exception:  # noqa: BLE001 - a name is gone, a cell is empty, what could be pickled can't be any more
             return False
-        return not self._is_unclear
 
     # ---- looking
 
@@ -147,26 +139,25 @@ class Reach:
         if parts.is_dispatcher(function):
             own = ("register", "dispatch", "registry", "_clear_cache", "__wrapped__")
             attributes = {name: value for name, value in vars(function).items() if name not in own}
-            number = len(vars(function))
-            self._checks.append(lambda: len(vars(function)) == number)
+            self._checks.add("len({0}) == {1}", vars(function), len(vars(function)))
             return (*self._parts_of_container(function.registry), *attributes.values())  # type: ignore[attr-defined]
-        self._functions.append(function)
-        found: list[Any] = list(function.__defaults__ or ())
+        code, defaults, keyword_defaults = function.__code__, function.__defaults__, function.__kwdefaults__
+        self._checks.add("{0}.__code__ is {1} and {0}.__defaults__ is {2}", function, code, defaults)
+        self._checks.add(
+            "{0}.__kwdefaults__ is {1} and {0}.__doc__ is {2}", function, keyword_defaults, function.__doc__
+        )
+        names = function.__name__, function.__qualname__
+        self._checks.add("{0}.__name__ is {1} and {0}.__qualname__ is {2}", function, *names)
+        found: list[Any] = list(defaults or ())
         attributes, annotations = function.__dict__, function.__annotations__
-        for extra, without in zip((attributes, annotations), self._without, strict=True):
+        for name, extra in (("__dict__", attributes), ("__annotations__", annotations)):
             if extra:
                 found.append(extra)
+                self._checks.add(f"{{0}}.{name} is {{1}}", function, extra)
             else:
-                without.append(function)
-        if attributes or annotations:
-            self._checks.append(
-                lambda: (
-                    (not attributes or function.__dict__ is attributes)
-                    and (not annotations or function.__annotations__ is annotations)
-                )
-            )
-        if function.__kwdefaults__:
-            found.append(function.__kwdefaults__)
+                self._checks.add(f"not {{0}}.{name}", function)
+        if keyword_defaults:
+            found.append(keyword_defaults)
         for cell in function.__closure__ or ():
             found += self._content(cell)
         if self._is_deep:
@@ -193,10 +184,9 @@ class Reach:
         try:
             content = cell.cell_contents
         except ValueError:
-            self._checks.append(lambda: parts.is_empty(cell))
+            self._checks.add("{0}({1})", parts.is_empty, cell)
             return ()
-        self._cells.append(cell)
-        self._contents.append(content)
+        self._checks.add("{0}.cell_contents is {1}", cell, content)
         return (content,)
 
     def _parts_of_class(self, cls: type, *, is_root: bool) -> Iterable[Any]:
@@ -205,10 +195,12 @@ class Reach:
         self.classes.append(cls)
         copyreg._slotnames(cls)  # type: ignore[attr-defined] # noqa: SLF001 - pickle notes this in the class
         mapping, bases = vars(cls), cls.__bases__
-        self._checks += _class_check(mapping), _called_check(cls)
+        self._checks.add("list({0}) == {1}", mapping, list(mapping))
+        self._checks.add("all(map(is_, {0}.values(), {1}))", mapping, tuple(mapping.values()))
+        self._checks.add("type({0}) is {1} and {0}.__bases__ is {2}", cls, type(cls), bases)
+        self._checks.add("{0}.__name__ == {1} and {0}.__qualname__ == {2}", cls, cls.__name__, cls.__qualname__)
         if isinstance(cls, abc.ABCMeta):  # classes may be registered with it
-            token = abc.get_cache_token()
-            self._checks.append(lambda: abc.get_cache_token() == token)
+            self._checks.add("{0}() == {1}", abc.get_cache_token, abc.get_cache_token())
         found = [type(cls), *bases, *parts.in_class(mapping)]
         if self._is_deep and cls.__module__ == "__main__":
             found += self._look_up(annotated_names(mapping.get("__annotations__")), vars(sys.modules["__main__"]))
@@ -220,17 +212,15 @@ class Reach:
         if packed is None:
             return False
         if not packed.buffers and not packed.refs and packed.nbytes < OUT_OF_BAND_BYTES:
-            head = packed.head
-            self._checks.append(lambda: dumps(value, 5) == head)
+            self._checks.add("dumps({0}, 5) == {1}", value, packed.head)
             return True
         if packed.nbytes < OUT_OF_BAND_BYTES or self._watch is None:
-            before = packed.whole()
-            self._checks.append(lambda: (now := pack_data(value)) is not None and now.whole() == before)
+            self._checks.add("{0}({1}) == {2}", _bytes_of, value, packed.whole())
             return True
         if parts.is_container(value) and len(value) <= _MOST_ITEMS:
             return False  # what is large in it has a place of its own
         large = self.large[id(value)] = self._watch(value, packed)
-        self._checks.append(large.holds)
+        self._checks.add("{0}()", large.holds)
         return True
 
     def _parts_of_container(self, value: Any) -> Iterable[Any]:
@@ -241,20 +231,29 @@ class Reach:
         items = tuple(value)
         if isinstance(value, defaultdict):
             factory = value.default_factory
-            self._checks.append(lambda: value.default_factory is factory)
+            self._checks.add("{0}.default_factory is {1}", value, factory)
             return (factory, *self._parts_of_dict(value, items))
         if isinstance(value, (tuple, frozenset)):
             return items
         if isinstance(value, (dict, MappingProxyType)):
             return self._parts_of_dict(value, items)
-        self._checks.append(lambda: len(value) == number and all(map(is_, value, items)))
+        self._checks.add("len({0}) == {1} and all(map(is_, {0}, {2}))", value, number, items)
         return items
 
     def _parts_of_dict(self, value: Any, keys: tuple[Any, ...]) -> Iterable[Any]:
-        values, number = tuple(value.values()), len(keys)
-        self._checks.append(
-            lambda: len(value) == number and all(map(is_, value, keys)) and all(map(is_, value.values(), values))
-        )
+        values = tuple(value.values())
+        has_names = all(type(key) is str for key in keys)
+        if has_names and len(keys) == 1:
+            self._checks.add("len({0}) == 1", value)
+        elif has_names:
+            self._checks.add("list({0}) == {1}", value, list(keys))
+        else:
+            self._checks.add("len({0}) == {1} and all(map(is_, {0}, {2}))", value, len(keys), keys)
+        if has_names and len(keys) <= _FEW:
+            for key, held in zip(keys, values, strict=True):
+                self._checks.add("{0}[{1}] is {2}", value, key, held)
+        else:
+            self._checks.add("all(map(is_, {0}.values(), {1}))", value, values)
         return chain(keys, values)
 
     def _parts_of_instance(self, value: Any) -> Iterable[Any]:
@@ -262,93 +261,34 @@ class Reach:
         attributes = getattr(value, "__dict__", None)
         slots = parts.slots_of(kind)
         held = parts.in_slots(slots, value)
-        self._checks.append(
-            lambda: (
-                type(value) is kind
-                and getattr(value, "__dict__", None) is attributes
-                and (not slots or all(map(is_, parts.in_slots(slots, value), held)))
-            )
-        )
+        self._checks.add("type({0}) is {1}", value, kind)
+        if attributes is not None:
+            self._checks.add("{0}.__dict__ is {1}", value, attributes)
+        if slots:
+            self._checks.add("all(map(is_, {0}({1}, {2}), {3}))", parts.in_slots, slots, value, held)
         return (kind, *held) if attributes is None else (kind, attributes, *held)
 
     # ---- noting down
 
     def _note_down(self) -> None:
-        without_attributes, without_annotations = self._without
-        if len(self._functions) == 1:
-            is_bare = bool(without_attributes), bool(without_annotations)
-            self._checks.append(_function_check(self._functions[0], *is_bare))
-        elif self._functions:
-            self._checks.append(_functions_check(self._functions))
-            self._checks.append(lambda: not any(map(_attributes_of, without_attributes)))
-            self._checks.append(lambda: not any(map(_annotations_of, without_annotations)))
-        if self._cells:
-            cells, contents = self._cells, self._contents
-            self._checks.append(lambda: all(map(is_, map(_content_of, cells), contents)))
         for namespace, named in self._names.values():
             self._note_names(namespace, named)
         self._seen, self._names = {}, {}
         if self._is_unclear:
-            self._checks = []
+            self._checks.clear()
 
     def _note_names(self, namespace: dict[str, Any], named: dict[str, Any]) -> None:
         """What these names stand for. Large values are not kept alive by it."""
-        keys = namespace.keys()
         missing = frozenset(name for name, value in named.items() if value is _MISSING)
         if missing:
-            self._checks.append(lambda: keys.isdisjoint(missing))
+            self._checks.add("{0}.isdisjoint({1})", namespace.keys(), missing)
         for name, value in named.items():
             if id(value) in self.large:
-                self._checks.append(_large_check(namespace, name, self.large[id(value)]))
-        there = [name for name, value in named.items() if value is not _MISSING and id(value) not in self.large]
-        values = [named[name] for name in there]
-        if len(there) == 1:
-            (name,), (value,) = there, values
-            self._checks.append(lambda: namespace[name] is value)
-        elif there:
-            get = itemgetter(*there)
-            self._checks.append(lambda: all(map(is_, get(namespace), values)))
+                self._checks.add("{0}.get({1}) is {2}.value()", namespace, name, self.large[id(value)])
+            elif value is not _MISSING:
+                self._checks.add("{0}[{1}] is {2}", namespace, name, value)
 
 
-def _modules_check() -> Callable[[], bool]:
-    """A submodule that is imported meanwhile would travel along."""
-    modules = sys.modules
-    number = len(modules)
-    return lambda: len(modules) == number and modules is sys.modules
-
-
-def _function_check(function: FunctionType, has_no_attributes: bool, has_no_annotations: bool) -> Callable[[], bool]:  # noqa: FBT001
-    """The usual case, which should cost next to nothing."""
-    code, defaults, keyword_defaults, name, *others = _parts_of_function(function)
-    qualname, text = others
-    return lambda: (
-        function.__code__ is code
-        and function.__defaults__ is defaults
-        and function.__kwdefaults__ is keyword_defaults
-        and function.__name__ is name
-        and function.__qualname__ is qualname
-        and function.__doc__ is text
-        and not (has_no_attributes and function.__dict__)
-        and not (has_no_annotations and function.__annotations__)
-    )
-
-
-def _functions_check(functions: Sequence[FunctionType]) -> Callable[[], bool]:
-    flat = tuple(chain.from_iterable(map(_parts_of_function, functions)))
-    return lambda: all(map(is_, chain.from_iterable(map(_parts_of_function, functions)), flat))
-
-
-def _class_check(mapping: Any) -> Callable[[], bool]:
-    names, values = list(mapping), tuple(mapping.values())
-    return lambda: list(mapping) == names and all(map(is_, mapping.values(), values))
-
-
-def _called_check(cls: type) -> Callable[[], bool]:
-    kind, bases, name, qualname = type(cls), cls.__bases__, cls.__name__, cls.__qualname__
-    return lambda: (
-        type(cls) is kind and cls.__bases__ is bases and cls.__name__ == name and cls.__qualname__ == qualname
-    )
-
-
-def _large_check(namespace: dict[str, Any], name: str, large: Large) -> Callable[[], bool]:
-    return lambda: namespace.get(name) is large.value()
+def _bytes_of(value: Any) -> bytes | None:
+    packed = pack_data(value)
+    return None if packed is None else packed.whole()
