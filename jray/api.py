@@ -266,16 +266,17 @@ def wait(
     Raises:
         TypeError, ValueError: not a list of different references, or numbers out of range.
     """
+    global _last_rest  # noqa: PLW0603 - see _mark_of
     if not isinstance(refs, list):
         raise TypeError(no_refs("wait", refs))
-    _check_refs("wait", refs)
-    deadline = _deadline("wait", timeout)
+    deadline = None if timeout is None else _deadline("wait", timeout)
+    if _last_rest != _mark_of(refs):
+        _check_refs("wait", refs)
+        if len({ref._id for ref in refs}) != len(refs):  # noqa: SLF001 - the runtime's own; integers hash fast
+            msg = "wait was given the same ObjectRef twice. Each is there once or not. Use list(dict.fromkeys(refs))."
+            raise ValueError(msg)
     if not refs:
         return [], []
-    objects = [ref._id for ref in refs]  # noqa: SLF001 - the runtime's own; integers hash fast
-    if len(set(objects)) != len(objects):
-        msg = "wait was given the same ObjectRef twice. Each is there once or not. Use list(dict.fromkeys(refs))."
-        raise ValueError(msg)
     if isinstance(num_returns, bool) or not isinstance(num_returns, int):
         msg = f"wait was given num_returns={num_returns!r}. It is no whole number. Give one from 1 to {len(refs)}."
         raise TypeError(msg)
@@ -285,10 +286,32 @@ def wait(
             f"Give a number from 1 to {len(refs)}."
         )
         raise ValueError(msg)
-    there = backend.current().wait(refs, num_returns, deadline).ready
-    chosen = set(islice((object_id for object_id in objects if object_id in there), num_returns))
-    pairs = list(zip(objects, refs, strict=True))
-    return [ref for o, ref in pairs if o in chosen], [ref for o, ref in pairs if o not in chosen]
+    runtime = backend.current()
+    positions = runtime.there(refs, num_returns)
+    if len(positions) < num_returns:
+        there = runtime.wait(refs, num_returns, deadline).ready
+        found = (position for position, ref in enumerate(refs) if ref._id in there)  # noqa: SLF001
+        positions = list(islice(found, num_returns))
+    if len(positions) == 1:  # the usual case, of perhaps thousands
+        (position,) = positions
+        ready, rest = [refs[position]], refs[:position] + refs[position + 1 :]
+    else:
+        chosen = set(positions)
+        ready = [refs[position] for position in positions]
+        rest = [ref for position, ref in enumerate(refs) if position not in chosen]
+    _last_rest = _mark_of(rest)
+    return ready, rest
+
+
+_last_rest: tuple[int, ...] = ()
+
+
+def _mark_of(refs: list[Any]) -> tuple[int, ...]:
+    """Tells the list that `wait` has returned last from others, without holding it: nothing in it is checked again.
+
+    If this ever takes another list for it, a mistake in that is told less well, no more.
+    """
+    return (id(refs), len(refs), id(refs[0]), id(refs[-1])) if refs else ()
 
 
 def cluster_resources() -> dict[str, float]:

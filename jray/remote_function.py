@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from jray.options import TaskOptions
 from jray.other_names import OF_FUNCTIONS
-from jray.runtime.backend import Call, current
+from jray.runtime.backend import Call, Callee, current
 from jray.runtime.core.resources import shape_of
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.seeds import OF_MAP, derived_seed
@@ -44,11 +44,10 @@ class RemoteFunction(Generic[_P, _T]):
         self._seed = options.seed
         self._is_callable_here = is_callable_here
         amounts = {"CPU": options.num_cpus, "GPU": options.num_gpus, **options.resources}
-        self._shape = shape_of(amounts)
-        self._name = options.name or getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]
-        self._key = f"{self._name}:{_fingerprint(function)}"
+        self._name = name = options.name or getattr(function, "__qualname__", repr(function)).rpartition("<locals>.")[2]
+        key = f"{name}:{_fingerprint(function)}"
+        self._callee = Callee(function, options, shape_of(amounts), name, key, form or PackedForm())
         self._signature = _Signature(function)
-        self._form = form or PackedForm()
 
     def __call__(self, *args: _P.args, **kwargs: _P.kwargs) -> _T:
         """Functions of a `%%remote` cell run here when called; those of `@jray.remote` refuse, as in Ray."""
@@ -72,23 +71,24 @@ class RemoteFunction(Generic[_P, _T]):
         Raises:
             TypeError: the arguments do not fit the function, or something can't be pickled.
         """
+        signature = self._signature
+        if kwargs or not signature.least <= len(args) <= signature.most:
+            self._check(args, kwargs)
         return self._start(args, kwargs, self._seed)
 
-    def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any], seed: int | None) -> Any:
+    def _check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
             self._signature.check(args, kwargs)
         except TypeError as error:
             raise TypeError(f"{self._name}.remote() {error}. {self._signature.describe()}") from None
+
+    def _start(self, args: tuple[Any, ...], kwargs: dict[str, Any], seed: int | None) -> Any:
         try:
-            refs = current().submit(
-                Call(self._function, args, kwargs, self._options, self._shape, self._name, self._key, self._form, seed)
-            )
+            refs = current().submit(Call(self._callee, args, kwargs, seed))
         except NotPicklable as error:
             error.name_arguments(self._signature.positional())
             raise
-        if self._options.num_returns == 1:
-            return refs[0]
-        return refs or None
+        return refs[0] if self._options.num_returns == 1 else refs or None
 
     def map(self, *iterables: Iterable[Any]) -> list[Any]:
         """Start one task for each item, like the builtin `map`: through the iterables in parallel, until one ends.
@@ -146,7 +146,7 @@ class RemoteFunction(Generic[_P, _T]):
             TypeError: a value of the wrong type.
         """
         merged = self._options.merged(changes)
-        return RemoteFunction(self._function, merged, is_callable_here=self._is_callable_here, form=self._form)
+        return RemoteFunction(self._function, merged, is_callable_here=self._is_callable_here, form=self._callee.form)
 
     @property
     def function(self) -> Callable[_P, _T]:
@@ -229,12 +229,15 @@ def _fingerprint(function: Callable[..., Any]) -> str:
 
 
 class _Signature:
-    """Checks arguments before a task is made. The usual case, positional arguments in range, takes no binding."""
+    """Checks arguments before a task is made.
 
-    __slots__ = ("_least", "_most", "_signature")
+    The usual case, positional arguments from `least` to `most`, takes no binding.
+    """
+
+    __slots__ = ("_signature", "least", "most")
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._least, self._most = 1, 0  # "never the quick way"
+        self.least, self.most = 1, 0  # "never the quick way"
         self._signature: inspect.Signature | None = None
         try:
             self._signature = inspect.signature(function)
@@ -243,12 +246,12 @@ class _Signature:
         parameters = self._signature.parameters.values()
         required = [p for p in parameters if p.default is p.empty]
         if all(p.kind in _POSITIONAL for p in required):
-            self._least = len(required)
-            self._most = sum(p.kind in _POSITIONAL for p in parameters)
+            self.least = len(required)
+            self.most = sum(p.kind in _POSITIONAL for p in parameters)
 
     def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise TypeError, as a call would."""
-        if self._signature is None or (not kwargs and self._least <= len(args) <= self._most):
+        if self._signature is None or (not kwargs and self.least <= len(args) <= self.most):
             return
         self._signature.bind(*args, **kwargs)
 

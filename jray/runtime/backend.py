@@ -22,17 +22,26 @@ if TYPE_CHECKING:
     from jray.runtime.serde.code import PackedForm
 
 
-class Call(NamedTuple):
-    """One `.remote()`: a request with live values."""
+@dataclass(slots=True, eq=False)
+class Callee:
+    """A function with its options: what all calls of it have in common."""
 
     function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
     options: TaskOptions
     shape: Shape  # what the options ask for, in exact units
     name: str  # for people
     key: str  # which function it is, for the running mean of its duration
     form: PackedForm  # of the function
+    prepared: Any = None  # what a backend has made of it for the last call: its own affair, and it may be outdated
+
+
+@dataclass(slots=True, eq=False)
+class Call:
+    """One `.remote()`: a request with live values."""
+
+    callee: Callee
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
     seed: int | None = None  # what it draws random numbers from; None: what the runtime has for it, if anything
     is_counted: bool = True  # among the tasks whose numbers make their seeds
 
@@ -91,6 +100,9 @@ class Backend(Protocol):
         Raises:
             GetTimeoutError: the deadline (time.monotonic) has passed.
         """
+
+    def there(self, refs: Sequence[ObjectRef[Any]], count: int) -> list[int]:
+        """The positions of the first `count` refs that are there now, as far as that is known without asking."""
 
     def wait(self, refs: Sequence[ObjectRef[Any]], count: int, deadline: float | None) -> Readiness:
         """Wait until `count` of the refs are there (a failed one counts), or the deadline has passed."""

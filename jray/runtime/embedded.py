@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import count
+from pickle import dumps
 from typing import TYPE_CHECKING, Any
 
 from jray.exceptions import GetTimeoutError, ObjectLostError
@@ -19,16 +20,17 @@ from jray.runtime.engine.books import Maker, TaskBody, lost_object, parked_objec
 from jray.runtime.engine.pictures import Pictures
 from jray.runtime.futures import Futures
 from jray.runtime.here import Here
-from jray.runtime.ids import DISK, KERNEL, NO_TASK, ObjectId, id_source, returned_object
+from jray.runtime.ids import DISK, KERNEL, ObjectId, id_source, returned_object
 from jray.runtime.interrupts import shielded
-from jray.runtime.large_values import LargeValues, pack_arguments
+from jray.runtime.large_values import LargeValues, pack_arguments, pack_plain
 from jray.runtime.object_ref import ObjectRef, owner_of, uncounted
 from jray.runtime.pool.worker_pool import WorkerPool
 from jray.runtime.pool.zygote import Zygote
+from jray.runtime.prepared import Prepared
 from jray.runtime.seeds import OF_ROOT, derived_seed
 from jray.runtime.serde.code import Code, pack_code
 from jray.runtime.serde.kinds import kind_of
-from jray.runtime.serde.values import Packed, pack
+from jray.runtime.serde.values import ATOMS, Packed, pack, unpack
 from jray.runtime.setting_up import Preparation, prepare, run_on_all
 from jray.runtime.store.allowance import Room
 from jray.runtime.store.objects import Reader, StoredValue, store
@@ -75,66 +77,53 @@ class EmbeddedBackend:
     def submit(self, call: Call) -> list[ObjectRef[Any]]:
         """As in Backend."""
         self._engine.guard.ensure_installed()
-        code = pack_code(call.function, call.form, f"Function {call.name}", self.large.watch)
-        args, kwargs = call.args, call.kwargs
-        payload = None
-        if args or kwargs:
-            args, kwargs, payload = pack_arguments(args, kwargs, call.name, self.large)
-        needs = tuple(a._id for a in (*args, *kwargs.values()) if type(a) is ObjectRef)  # noqa: SLF001
-        payload_room = self._engine.claim(payload) if payload is not None else None
-        return self._submit(call, code, (payload, payload_room), needs)
+        callee, args, kwargs = call.callee, call.args, call.kwargs
+        code = callee.form.current()
+        if code is None:
+            code = pack_code(callee.function, callee.form, f"Function {callee.name}", self.large.watch)
+        if not args and not kwargs:
+            return self._submit(call, code, b"", None, ())
+        plain = pack_plain(args, kwargs)
+        if plain is not None:
+            return self._submit(call, code, plain[0], None, plain[1])
+        args, kwargs, payload = pack_arguments(args, kwargs, callee.name, self.large)
+        needs = tuple([a._id for a in (*args, *kwargs.values()) if type(a) is ObjectRef])  # noqa: SLF001
+        return self._submit(call, code, payload, self._engine.claim(payload), needs)
 
     @shielded
     def _submit(
-        self,
-        call: Call,
-        code: Code,
-        payload: tuple[Packed | None, Room | None],
-        needs: tuple[ObjectId, ...],
+        self, call: Call, code: Code, payload: Packed | bytes, room: Room | None, needs: tuple[ObjectId, ...]
     ) -> list[ObjectRef[Any]]:
-        task, seed, options = _next_id(), call.seed, call.options
+        callee, task, seed = call.callee, _next_id(), call.seed
         if self._seed is not None and call.is_counted:
             number = self._next_number()  # also of one that has a seed: it changes nothing for the others
             seed = derived_seed(OF_ROOT, self._seed, number) if seed is None else seed
-        parcel, payload_pins = self._park(*payload, "arguments of", call.name)
-        body = TaskBody(
-            call.name,
-            code,
-            parcel,
-            needs,
-            options.num_returns,
-            call.shape,
-            0,
-            self.current_origin(),
-            self._read_only if options.read_only is None else options.read_only,
-            seed,
-            self.here.surroundings(),
-        )
-        spec = TaskSpec(
-            task,
-            call.name,
-            call.key,
-            call.shape,
-            needs + parked_objects(code, parcel),
-            code.pins + payload_pins,
-            options.num_returns,
-            options.max_retries,
-            0,
-            NO_TASK,
-            KERNEL,
-            body.origin,
-        )
+        prepared: Prepared | None = callee.prepared
+        surroundings, origin = self.here.surroundings(), self.current_origin()
+        if prepared is None or not prepared.holds(code, surroundings, origin):
+            prepared = callee.prepared = Prepared(callee, code, surroundings, origin, read_only=self._read_only)
+        pins, body = prepared.pins, prepared.body
+        parcel: Parcel
+        if isinstance(payload, bytes):
+            parcel = payload
+            pins += needs
+        else:
+            parcel, payload_pins = self._park(payload, room, "arguments of", callee.name)
+            pins += payload_pins
+        if parcel or seed is not None:
+            body = TaskBody(prepared.recipe, parcel, needs, seed)
+        template = prepared.recipe.template
+        spec = TaskSpec(task, template, needs + parked_objects(code, parcel), pins)
         self._engine.submit(spec, body)
-        if not isinstance(parcel, bytes):
+        if isinstance(parcel, int):
             self.release(ObjectId(parcel))  # the task pins it
-        return [ObjectRef(returned_object(task, index), self) for index in range(options.num_returns)]
+        if template.num_returns == 1:
+            first: ObjectId = task  # type: ignore[assignment] # see ids.returned_object
+            return [ObjectRef(first, self)]
+        return [ObjectRef(returned_object(task, index), self) for index in range(template.num_returns)]
 
-    def _park(
-        self, packed: Packed | None, room: Room | None, what: str, name: str
-    ) -> tuple[Parcel, tuple[ObjectId, ...]]:
+    def _park(self, packed: Packed, room: Room | None, what: str, name: str) -> tuple[Parcel, tuple[ObjectId, ...]]:
         """Arguments as they travel, and what they pin: small ones themselves, large ones as an object."""
-        if packed is None:
-            return b"", ()
         stored = store(packed, self._engine.books.own_arena, room)
         if stored.block is None:
             return stored.head or b"", packed.refs
@@ -146,6 +135,8 @@ class EmbeddedBackend:
     def put(self, value: object) -> ObjectRef[Any]:
         """As in Backend."""
         self._engine.guard.ensure_installed()
+        if type(value) in ATOMS:
+            return self._keep(StoredValue(False, dumps(value, 5), None, (), kind_of(value)), (), "put")  # noqa: FBT003
         packed = pack(value, "The value given to put")
         return self._put(packed, self._engine.claim(packed), kind_of(value), "put")
 
@@ -154,9 +145,13 @@ class EmbeddedBackend:
 
     @shielded
     def _put(self, packed: Packed, room: Room | None, kind: str, what: str) -> ObjectRef[Any]:
-        object_id = ObjectId(_next_id())
+        return self._keep(store(packed, self._engine.books.own_arena, room, kind), packed.refs, what)
+
+    @shielded
+    def _keep(self, stored: StoredValue, contains: tuple[ObjectId, ...], what: str) -> ObjectRef[Any]:
+        object_id: ObjectId = _next_id()  # type: ignore[assignment] # see ids.returned_object
         self._engine.books.note_maker(object_id, what, self.current_origin())
-        self._engine.put(object_id, store(packed, self._engine.books.own_arena, room, kind), packed.refs)
+        self._engine.put(object_id, stored, contains)
         return ObjectRef(object_id, self)
 
     def fetch(
@@ -174,7 +169,14 @@ class EmbeddedBackend:
                     self._reader.read(object_id, stored)  # raises
             self._complain_if_missing(objects)
         read_only = self._read_only if read_only is None else read_only
-        return [self._read(ref._id, read_only=read_only) for ref in refs]  # noqa: SLF001
+        found = []
+        for ref in refs:
+            stored = values.get(ref._id)  # noqa: SLF001
+            if stored is None or stored.failed or stored.block is not None:
+                found.append(self._read(ref._id, read_only=read_only))  # noqa: SLF001
+            else:
+                found.append(unpack(stored.head or b"", ()))
+        return found
 
     def _read(self, object_id: ObjectId, *, read_only: bool) -> Any:
         values = self._engine.books.values
@@ -204,6 +206,18 @@ class EmbeddedBackend:
             books.looking.pop()
             if books.has_retired:
                 self._engine.wake()
+
+    def there(self, refs: Sequence[ObjectRef[Any]], count: int) -> list[int]:
+        """As in Backend."""
+        values, found = self._engine.books.values, []
+        for position, ref in enumerate(refs):
+            if ref._owner is not self:  # noqa: SLF001 - `wait` will tell what it is
+                return []
+            if ref._id in values:  # noqa: SLF001
+                found.append(position)
+                if len(found) == count:
+                    break
+        return found
 
     def wait(self, refs: Sequence[ObjectRef[Any]], count: int, deadline: float | None) -> Readiness:
         """As in Backend."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from jray.runtime.core.messages import ModulesChanged
 from jray.runtime.engine import Engine
 from jray.runtime.own_modules import OwnModules
-from jray.runtime.surroundings import Seen, Surroundings, environment_here, search_path
+from jray.runtime.surroundings import Seen, Surroundings, search_path
 from jray.runtime.system import working_directory
 
 
@@ -31,14 +32,19 @@ class Here:
         if self.modules.may_have_news():
             self._look()
         seen, last = self._last
+        variables = getattr(os.environ, "_data", None)  # as `environment_here`
         if (
-            sys.path == seen.path
-            and environment_here() == seen.environment
+            variables == seen.environment
+            and sys.path == seen.path
             and working_directory() == seen.directory
             and self.modules.places is last.modules
         ):
             return last
-        self._last = _, last = self._take()
+        return self._look_again(seen, last)
+
+    def _look_again(self, seen: Seen, last: Surroundings) -> Surroundings:
+        if not seen.holds() or self.modules.places is not last.modules:
+            self._last = _, last = self._take()
         return last
 
     def _take(self) -> tuple[Seen, Surroundings]:

@@ -35,7 +35,10 @@ def id_source(process: WorkerId) -> Callable[[], TaskId]:
 
 
 def returned_object(task: TaskId, index: int) -> ObjectId:
-    """The id of a task's result number `index`, counted from 0."""
+    """The id of a task's result number `index`, counted from 0.
+
+    The first has the task's own number: where a call for each task would cost too much, it is simply taken for it.
+    """
     return ObjectId(task + index)
 
 

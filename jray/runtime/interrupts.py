@@ -21,6 +21,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 # The C functions: signal.getsignal() spends most of its time on enums, and this is asked at every submit.
 _signal: Any = sys.modules["_signal"]
+_getsignal = _signal.getsignal
 
 _shielded_codes: set[CodeType] = set()
 _undisturbed_codes: set[CodeType] = set()
@@ -104,6 +105,7 @@ class InterruptGuard:
     def __init__(self, wake: Callable[[], None]) -> None:
         """`wake` makes another thread call `deliver` soon; it must be safe inside a signal handler."""
         self._wake = wake
+        self._handlers: list[Any] = []  # of the guarded signals, when we looked last
         self._postponed: set[int] = set()
         self._raised_again: set[int] = set()  # on their way to the main thread
 
@@ -117,13 +119,14 @@ class InterruptGuard:
 
         IPython's kernel installs its own handler at the start of every cell, so once is not enough.
         """
-        if _thread.get_ident() != _main_thread:
+        if _thread.get_ident() != _main_thread or [*map(_getsignal, _GUARDED)] == self._handlers:
             return
         for signum in _GUARDED:
-            current = _signal.getsignal(signum)
+            current = _getsignal(signum)
             # Ignored, deadly, or not Python's: nothing to postpone.
             if callable(current) and not (type(current) is _Postponing and current.guard is self):
                 _signal.signal(signum, _Postponing(self, current))
+        self._handlers = [*map(_getsignal, _GUARDED)]
 
     def uninstall(self) -> None:
         """Give the signals back to whom they were taken from."""
@@ -133,6 +136,7 @@ class InterruptGuard:
             current = _signal.getsignal(signum)
             if type(current) is _Postponing and current.guard is self:
                 _signal.signal(signum, current.handler)
+        self._handlers = []
 
     def postpone(self, signum: int) -> None:
         """The main thread is in the books: once more, later."""

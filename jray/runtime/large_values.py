@@ -13,14 +13,14 @@ import sys
 import threading
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from types import FunctionType
 from typing import Any
 
 from jray.exceptions import ObjectLostError
 from jray.runtime.ids import ObjectId
 from jray.runtime.interrupts import undisturbed
-from jray.runtime.object_ref import ObjectRef
+from jray.runtime.object_ref import ObjectRef, owner_of
 from jray.runtime.serde.values import OUT_OF_BAND_BYTES, Packed, pack, pack_data
 
 _MOST = 64  # values that are known again
@@ -28,6 +28,9 @@ _MOST_HELD = 2  # of those whose end can't be noticed
 _PLAIN = frozenset({type(None), bool, int, float, complex, str, bytes, ObjectRef})
 _SMALL = frozenset({type(None), bool, int, float, str, list, tuple, dict, set, ObjectRef})  # or not looked at
 _SIZED = frozenset({bytes, bytearray})
+_NUMBERS_AND_TEXTS = frozenset({type(None), bool, int, float, complex, str, bytes})
+_TEXTS = frozenset({str, bytes})
+_NUMBERS_TEXTS_AND_REFS = _NUMBERS_AND_TEXTS | {ObjectRef}
 _IMMUTABLE = frozenset({bytes, str})
 _CELLS = {"pandas": 8}  # bytes that an element takes at least, where a value does not tell its size
 
@@ -213,6 +216,52 @@ def _are_inside(looked_for: Container[int], values: Iterable[Any]) -> bool:
     except Exception:  # noqa: BLE001 - found, or not to be pickled so
         return True
     return False
+
+
+def pack_plain(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[bytes, tuple[ObjectId, ...]] | None:
+    """The arguments of a call as their pickle, if all are numbers, texts and refs; None: `pack_arguments` must do it.
+
+    In place of refs there is nothing: the pickle says where the values of which objects go (see `with_values`).
+    """
+    kinds = {*map(type, args), *map(type, kwargs.values()), *map(type, kwargs)}
+    if not _TEXTS.isdisjoint(kinds) and any(_is_long(value) for value in (*args, *kwargs.values())):
+        return None
+    needs: tuple[ObjectId, ...] = ()
+    if _NUMBERS_AND_TEXTS.issuperset(kinds):
+        head = pickle.dumps((args, kwargs), 5)
+    elif _NUMBERS_TEXTS_AND_REFS.issuperset(kinds):
+        slots: list[tuple[int | str, ObjectId]] = []
+        places: list[tuple[int | str, Any]] = [*enumerate(args), *kwargs.items()]
+        for place, value in places:
+            if type(value) is ObjectRef:
+                owner_of(value)
+                slots.append((place, value._id))  # noqa: SLF001 - the runtime's own
+        needs = tuple([object_id for _, object_id in slots])
+        short = tuple([None if type(value) is ObjectRef else value for value in args])
+        rest = {name: None if type(value) is ObjectRef else value for name, value in kwargs.items()}
+        head = pickle.dumps((short, rest, slots), 5)
+    else:
+        return None
+    return (head, needs) if len(head) < OUT_OF_BAND_BYTES else None
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, str | bytes) and len(value) >= OUT_OF_BAND_BYTES
+
+
+def with_values(packed: tuple[Any, ...], values: Mapping[ObjectId, Any]) -> tuple[Sequence[Any], Mapping[str, Any]]:
+    """Arguments that were packed by `pack_plain` or `pack_arguments`, with the values of their top-level refs."""
+    args, kwargs, *slots = packed
+    if slots:
+        args = list(args)
+        for place, object_id in slots[0]:
+            (kwargs if type(place) is str else args)[place] = values[object_id]
+        return args, kwargs
+    if not values:
+        return args, kwargs
+    args = [values[value._id] if type(value) is ObjectRef else value for value in args]  # noqa: SLF001
+    named = kwargs.items()
+    return args, {name: values[value._id] if type(value) is ObjectRef else value for name, value in named}  # noqa: SLF001
 
 
 def pack_arguments(

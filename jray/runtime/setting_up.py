@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jray.exceptions import WorkerCrashedError
 from jray.options import TaskOptions
-from jray.runtime.backend import Backend, Call
+from jray.runtime.backend import Backend, Call, Callee
 from jray.runtime.engine.set_ups import SetUp
 from jray.runtime.here import Here
 from jray.runtime.interrupts import LOOK_S
@@ -50,9 +50,8 @@ def run_on_all(backend: Backend, here: Here, preparation: Preparation) -> None:
         while not set_up.is_over.wait(LOOK_S):
             pass  # see interrupts.acquire: a signal may be overlooked
         if not set_up.has_run:  # nobody was there, or they have ended: somebody must try it, and tell
-            options, form = TaskOptions(), PackedForm()
-            call = Call(bool, (), {}, options, (), set_up.message.name, "jray.run_on_all", form, is_counted=False)
-            first = backend.submit(call)
+            callee = Callee(bool, TaskOptions(), (), set_up.message.name, "jray.run_on_all", PackedForm())
+            first = backend.submit(Call(callee, (), {}, is_counted=False))
             backend.wait(first, 1, None)
             if not set_up.error:
                 backend.fetch(first, None)

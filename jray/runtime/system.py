@@ -37,9 +37,6 @@ _libc = ctypes.CDLL(None, use_errno=True)
 _mmap = ctypes.PyDLL(None, use_errno=True).mmap
 _mmap.restype = ctypes.c_void_p
 _mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-_getcwd = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)(("getcwd", ctypes.PyDLL(None)))
-_directory = ctypes.create_string_buffer(4097)  # the system's longest path, and its end
-_directory_at, _directory_bytes = ctypes.addressof(_directory), len(_directory)
 _libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 _libc.memcmp.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
 _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
@@ -160,12 +157,11 @@ def is_in_memory(memory: Descriptor) -> bool:
 
 
 def working_directory() -> bytes:
-    """The working directory; empty if it was removed.
-
-    It is asked at each submission. `os.getcwd` gives the GIL away meanwhile, and a thread that wants it keeps it for
-    longer than all the rest of a submission takes.
-    """
-    return _getcwd(_directory_at, _directory_bytes) or b""
+    """The working directory; empty if it was removed."""
+    try:
+        return os.getcwdb()  # noqa: PTH109 - asked at each submission
+    except OSError:  # or a file system that is gone
+        return b""
 
 
 def map_shared(memory: Descriptor, offset: int, length: int) -> int:
@@ -246,6 +242,12 @@ class WakeUp:
         self._is_called = True
         with contextlib.suppress(OSError):  # full: it is awake already; closed: nobody polls any more
             os.write(self._end, b"\1\0\0\0\0\0\0\0")
+
+    def wait(self, timeout_s: float) -> None:
+        """Until it is called, or the time is up. Who polls finds it called."""
+        called = select.poll()
+        called.register(self.descriptor, select.POLLIN)
+        called.poll(timeout_s * 1000)
 
     def clear(self) -> None:
         """The poll has returned."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from jray.runtime.ids import ObjectId
 from jray.runtime.interrupts import acquire
@@ -16,14 +16,13 @@ class Delivery:
     a later one too early (seen in a sketch: 650 wrong answers in one run).
     """
 
-    __slots__ = ("_lock", "is_listed", "missing", "short", "until_failure")
+    __slots__ = ("_lock", "missing", "short", "until_failure")
 
     def __init__(self, missing: Iterable[ObjectId], short: int, *, until_failure: bool) -> None:
         """Wait until `short` of the missing objects are there, or one of them failed and that is enough."""
-        self.missing = dict.fromkeys(missing)
+        self.missing = set(missing)
         self.short = short
         self.until_failure = until_failure
-        self.is_listed = False  # some list of Waiters has it
         self._lock = threading.Lock()
         self._lock.acquire()
 
@@ -31,13 +30,14 @@ class Delivery:
         """Block, without the GIL, until delivered or the time is up. KeyboardInterrupt goes through."""
         acquire(self._lock, timeout_s)
 
-    def hit(self, object_id: ObjectId, *, failed: bool) -> bool:
-        """An object has come. True when the wait is over by it."""
-        if object_id not in self.missing:
-            return False
-        del self.missing[object_id]
-        self.short -= 1
-        return self.short <= 0 or (failed and self.until_failure)
+    def hit(self, objects: Sequence[ObjectId], failed: Sequence[ObjectId]) -> bool:
+        """These objects have come, some of them as failures. True when the wait is over by it."""
+        missing = self.missing
+        has_failed = self.until_failure and any(object_id in missing for object_id in failed)
+        before = len(missing)
+        missing.difference_update(objects)
+        self.short -= before - len(missing)
+        return self.short <= 0 or has_failed
 
     def release(self) -> None:
         """Let the thread go on."""
@@ -46,46 +46,48 @@ class Delivery:
 
 
 class Waiters:
-    """Deliveries and callbacks by object."""
+    """Who waits: threads, few at a time, each perhaps for many objects; and callbacks by object."""
 
     def __init__(self) -> None:
         """Nobody waits."""
-        self._deliveries: dict[ObjectId, dict[Delivery, None]] = {}
+        self._deliveries: dict[Delivery, None] = {}
         self._callbacks: dict[ObjectId, list[Callable[[], None]]] = {}
 
     def add(self, delivery: Delivery) -> None:
         """A thread waits."""
-        delivery.is_listed = True
-        for object_id in delivery.missing:
-            self._deliveries.setdefault(object_id, {})[delivery] = None
+        self._deliveries[delivery] = None
 
     def remove(self, delivery: Delivery) -> None:
         """It doesn't any more."""
-        delivery.is_listed = False
-        for object_id in delivery.missing:
-            found = self._deliveries.get(object_id)
-            if found is not None:
-                found.pop(delivery, None)
-                if not found:
-                    del self._deliveries[object_id]
+        self._deliveries.pop(delivery, None)
+
+    @property
+    def is_anybody_there(self) -> bool:
+        """Whether a thread waits now, or somebody wants to be called back."""
+        return bool(self._deliveries or self._callbacks)
+
+    def waits(self, delivery: Delivery) -> bool:
+        """Whether it is still waiting."""
+        return delivery in self._deliveries
 
     def add_callback(self, object_id: ObjectId, callback: Callable[[], None]) -> None:
         """Somebody wants to be called when the object is there."""
         self._callbacks.setdefault(object_id, []).append(callback)
 
-    def deliver(self, object_id: ObjectId, *, failed: bool) -> list[Callable[[], None]]:
-        """The object is there. What is returned is called when no lock is held."""
-        for delivery in self._deliveries.pop(object_id, ()):
-            if delivery.hit(object_id, failed=failed):
-                self.remove(delivery)
+    def deliver(self, objects: Sequence[ObjectId], failed: Sequence[ObjectId] = ()) -> Sequence[Callable[[], None]]:
+        """The objects are there. What is returned is called when no lock is held."""
+        if self._deliveries:
+            for delivery in [delivery for delivery in self._deliveries if delivery.hit(objects, failed)]:
+                del self._deliveries[delivery]
                 delivery.release()
-        return self._callbacks.pop(object_id, [])
+        if not self._callbacks:
+            return ()
+        return [callback for object_id in objects for callback in self._callbacks.pop(object_id, ())]
 
     def release_all(self) -> list[Callable[[], None]]:
         """Nothing will come any more: everybody goes on and finds out why."""
-        for found in self._deliveries.values():
-            for delivery in found:
-                delivery.release()
+        for delivery in self._deliveries:
+            delivery.release()
         self._deliveries.clear()
         callbacks = [callback for found in self._callbacks.values() for callback in found]
         self._callbacks.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import os
 import threading
 import time
@@ -350,3 +351,30 @@ def test_waits_inside_tasks_keep_their_time_outs(runtime, tmp_path):
     assert runtime.get(impatient.remote([slow])) == (0, 1, True)
     gate.open()
     runtime.get(slow)
+
+
+class Colour(enum.StrEnum):
+    RED = "red"
+
+
+def test_keyword_arguments_keep_their_order_with_references_among_them(runtime):
+    @jray.remote
+    def items(*args, **kwargs):
+        return args, list(kwargs.items())
+
+    one, two = jray.put(1), jray.put("two")
+    assert jray.get(items.remote(one, 5, two, one, a=two, b=2.5, c=one)) == (
+        (1, 5, "two", 1),
+        [("a", "two"), ("b", 2.5), ("c", 1)],
+    )
+    assert jray.get(items.remote(**{Colour.RED: one, "b": b"x"})) == ((), [("red", 1), ("b", b"x")])
+
+
+def test_one_reference_given_twice_is_one_value(runtime):
+    @jray.remote
+    def are_same(a, b, c):
+        return a is b, a is c
+
+    ref, other = jray.put([1]), jray.put([1])
+    assert jray.get(are_same.remote(ref, ref, other)) == (True, False)
+    assert jray.get(are_same.remote(ref, c=other, b=ref)) == (True, False)

@@ -225,6 +225,6 @@ def test_no_gpu_is_ever_given_out_twice(number, requests, random):
     while world.end_something(random):
         pass
 
-    left = [task.spec.shape for task in world.scheduler.tasks.values()]
+    left = [task.spec.template.shape for task in world.scheduler.tasks.values()]
     assert all(gpus_in(shape) > number * UNIT for shape in left)
     assert world.scheduler.placement.resources.free_gpus == [UNIT] * number

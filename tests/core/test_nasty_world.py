@@ -13,12 +13,14 @@ import pytest
 from jray.runtime.core import messages as m
 from jray.runtime.core.gpus import GpuWorkers
 from jray.runtime.core.idle import IdleWorkers
+from jray.runtime.core.lines import Lines
 from jray.runtime.core.model import ObjectState, TaskState, WorkerState
 from jray.runtime.core.placement import Placement
 from jray.runtime.core.pool import PoolEvents
 from jray.runtime.core.references import References
 from jray.runtime.core.resources import Resources
 from jray.runtime.core.scheduler import Scheduler
+from jray.runtime.core.waits import Waits
 from tests.support.simulation import World, assert_noticed
 
 CHUNK = 100
@@ -105,15 +107,15 @@ def test_what_happens_is_nasty_enough():
 
 def no_fence(patch):
     """Reports and hand-backs count whatever attempt they name."""
-    hand_back, take_from_line = Placement.hand_back, Placement.take_from_line
+    hand_back, take_from_line = Lines.hand_back, Lines.take
 
     def current(worker, task, attempt):
         return worker.lease.line.get(task, attempt) if worker.lease is not None else attempt
 
-    patch.setattr(Placement, "hand_back", lambda p, w, t, a: hand_back(p, w, t, current(w, t, a)))
+    patch.setattr(Lines, "hand_back", lambda p, w, t, a: hand_back(p, w, t, current(w, t, a)))
     patch.setattr(
-        Placement,
-        "take_from_line",
+        Lines,
+        "take",
         lambda p, w, t, a, took_s, now: take_from_line(p, w, t, current(w, t, a), took_s, now),
     )
 
@@ -140,8 +142,8 @@ def resumed_tasks_do_not_ask_for_cpus(patch):
             take_cpus_if_there_are(placement.resources, lease.cpus) if lease.cpus else None
             placement.without_cpu += not lease.cpus
             ask, lease.ask, lease.released = lease.ask, None, False
-            placement._move(placement._tasks[next(iter(lease.line))], TaskState.RUNNING)
-            yield m.ReplyToWait(worker.id, ask.request)
+            placement._move([placement._tasks[next(iter(lease.line))]], TaskState.RUNNING)
+            placement._order(m.ReplyToWait(worker.id, ask.request))
 
     patch.setattr(Placement, "_resume", resume)
 
@@ -149,10 +151,11 @@ def resumed_tasks_do_not_ask_for_cpus(patch):
 def queued_tasks_overtake_resumed_ones(patch):
     def settle(placement, now):
         for queue in placement._by_priority():
-            yield from placement._serve(queue, (), now)
+            placement._serve(queue, (), now)
             if queue.length:
-                yield from placement._warnings.about(queue)
-        yield from placement._resume()
+                for warning in placement._warnings.about(queue):
+                    placement._order(warning)
+        placement._resume()
 
     patch.setattr(Placement, "settle", settle)
 
@@ -240,7 +243,7 @@ def lost_workers_keep_their_refs(patch):
 
 
 def lines_are_never_called_back(patch):
-    patch.setattr(Placement, "recall_late", lambda *_: ())
+    patch.setattr(Lines, "recall_late", lambda *_: None)
 
 
 def leases_are_granted_on_a_full_machine(patch):
@@ -258,23 +261,21 @@ def tasks_start_when_one_argument_is_there(patch):
 
 
 def time_outs_are_not_heard(patch):
-    patch.setattr(Scheduler, "_on_wait_abandoned", lambda *_: None)
+    patch.setattr(Waits, "_on_wait_abandoned", lambda *_: None)
 
 
 def waits_are_answered_one_object_too_early(patch):
-    on_worker_waits = Scheduler._on_worker_waits
+    on_worker_waits = Waits._on_worker_waits
 
     def in_haste(scheduler, event):
         on_worker_waits(scheduler, replace(event, count=event.count - 1))
 
-    patch.setattr(Scheduler, "_on_worker_waits", in_haste)
+    patch.setattr(Waits, "_on_worker_waits", in_haste)
 
 
 def a_failure_does_not_end_a_wait(patch):
-    on_worker_waits = Scheduler._on_worker_waits
-    patch.setattr(
-        Scheduler, "_on_worker_waits", lambda s, event: on_worker_waits(s, replace(event, until_failure=False))
-    )
+    on_worker_waits = Waits._on_worker_waits
+    patch.setattr(Waits, "_on_worker_waits", lambda s, event: on_worker_waits(s, replace(event, until_failure=False)))
 
 
 def gpus_are_counted_by_their_sum(patch):

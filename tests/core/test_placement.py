@@ -8,13 +8,9 @@ import pytest
 
 from jray.runtime.core import messages as m
 from jray.runtime.core.idle import SURPLUS_S
+from jray.runtime.core.lines import LINE_BUDGET_S, LINE_LIMIT, MOST_BUDGET_S, RECALL_GRACE_S
 from jray.runtime.core.model import TaskState
-from jray.runtime.core.placement import (
-    LINE_LIMIT,
-    MOST_REFUSALS,
-    MOST_WITHOUT_CPU,
-    RECALL_GRACE_S,
-)
+from jray.runtime.core.placement import MOST_REFUSALS, MOST_WITHOUT_CPU
 from jray.runtime.core.refusals import REFUSED_S
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.ids import NO_TASK, WorkerId
@@ -189,6 +185,11 @@ def test_it_knows_whether_a_new_task_might_start_at_once(amount, is_free):
     assert scheduler.placement.has_free_cpus == is_free
 
 
+def sent_by(orders):
+    """The numbers of all tasks that were sent."""
+    return [number for _, numbers in sent(orders) for number in numbers]
+
+
 class TestPrefetch:
     def test_an_unknown_function_is_not_prefetched(self):
         assert sent(hear(one_cpu(), *(submitted(n) for n in range(1, 9)))) == [(W1, [1])]
@@ -256,13 +257,76 @@ class TestPrefetch:
         assert sent(hear(scheduler, finished(1, W1, took_s=SHORT_S))) == []
 
     def test_a_full_line_is_not_filled_up(self, monkeypatch):
-        monkeypatch.setattr("jray.runtime.core.placement.LINE_LIMIT", 2)
+        monkeypatch.setattr("jray.runtime.core.lines.LINE_LIMIT", 2)
         scheduler = one_cpu()
         knows_duration(scheduler, took_s=0.0)
         hear(scheduler, *(submitted(n) for n in range(1, 9)))
-        monkeypatch.setattr("jray.runtime.core.placement.LINE_LIMIT", 1)
+        monkeypatch.setattr("jray.runtime.core.lines.LINE_LIMIT", 1)
 
         assert sent(hear(scheduler, finished(1, W1, took_s=0.0))) == []
+
+    def test_a_line_with_many_tasks_is_not_filled_up_by_a_few(self, monkeypatch):
+        monkeypatch.setattr("jray.runtime.core.lines.LINE_LIMIT", 4)
+        scheduler = one_cpu()
+        knows_duration(scheduler, took_s=0.0)
+        hear(scheduler, *(submitted(n) for n in range(1, 20)))
+
+        assert sent(hear(scheduler, finished(1, W1, took_s=0.0))) == []
+        assert sent(hear(scheduler, finished(2, W1, took_s=0.0))) == [(W1, [5, 6])]
+
+    def test_lines_are_longer_while_the_kernel_answers_so_late_that_they_run_dry(self):
+        scheduler = one_cpu()
+        knows_duration(scheduler, took_s=0.001)
+        (line,) = sent(hear(scheduler, *(submitted(n) for n in range(1, 900))))
+        lengths, at = [len(line[1])], 1.0
+        for _ in range(6):
+            out = hear(scheduler, *(finished(n, W1, took_s=0.001, at=at) for n in line[1]))
+            (line,) = sent(out)
+            lengths.append(len(line[1]))
+            at += 1.0
+
+        assert lengths == [4, 8, 16, 32, 64, 64, 64]
+
+    def test_and_shorter_again_when_they_are_filled_up_in_time(self):
+        scheduler = one_cpu()
+        knows_duration(scheduler, took_s=0.001)
+        (line,) = sent(hear(scheduler, *(submitted(n) for n in range(1, 2_000))))
+        waiting = [*line[1]]
+        for number in range(4):
+            out = hear(scheduler, *(finished(n, W1, took_s=0.001, at=1.0 + number) for n in waiting))
+            waiting = [*sent(out)[0][1]]
+        for number in range(1_000):
+            out = hear(scheduler, finished(waiting.pop(0), W1, took_s=0.001, at=9.0 + number))
+            for _, more in sent(out):
+                waiting += more
+
+        assert len(waiting) <= 6
+
+    def test_an_unknown_function_gets_no_line_however_long_lines_are(self):
+        scheduler = one_cpu()
+        scheduler.placement.lines.budget_s = MOST_BUDGET_S
+
+        assert sent(hear(scheduler, *(submitted(n) for n in range(1, 50)))) == [(W1, [1])]
+
+    @pytest.mark.parametrize("took_s", [0.0005, 0.001, 0.0019, 0.0025, 0.003, 0.0039, 0.01, 0.1])
+    def test_an_attentive_kernel_keeps_them_short_and_makes_them_so(self, took_s):
+        scheduler = one_cpu()
+        knows_duration(scheduler, took_s=took_s)
+        scheduler.placement.lines.budget_s = MOST_BUDGET_S
+        line = deque(sent_by(scheduler.handle([submitted(n) for n in range(1, 6_000)])))
+        at = 1.0
+        for _ in range(5_000):
+            at += took_s + 0.0001
+            line += sent_by(scheduler.handle([finished(line.popleft(), W1, took_s=took_s, at=at)]))
+
+        assert scheduler.placement.lines.budget_s <= 2 * LINE_BUDGET_S
+
+    def test_a_line_of_one_that_ends_says_nothing_of_the_kernel(self):
+        scheduler = one_cpu()
+        for number in range(1, 9):
+            tell(scheduler, submitted(number), submitted(number + 100), finished(number, W1, at=float(number)))
+
+        assert scheduler.placement.lines.budget_s == LINE_BUDGET_S
 
     def test_a_line_that_turns_out_long_is_not_filled_up(self):
         scheduler = line_of_three()
@@ -287,7 +351,7 @@ class TestPrefetch:
         scheduler = one_cpu()
         tell(scheduler, submitted(1), failed(1, W1))  # took a second
 
-        assert scheduler.placement._durations._means_s == {"f": 1.0}
+        assert scheduler.placement.lines._durations._means_s == {"f": 1.0}
 
     def test_there_is_an_end_to_the_functions_it_remembers(self, monkeypatch):
         monkeypatch.setattr("jray.runtime.core.durations._MOST", 2)
@@ -295,7 +359,7 @@ class TestPrefetch:
         for number in (1, 2, 3):
             tell(scheduler, submitted(number, name=f"f{number}"), finished(number, W1))
 
-        assert scheduler.placement._durations._means_s == {"f3": 1.0}
+        assert scheduler.placement.lines._durations._means_s == {"f3": 1.0}
 
 
 class TestRecall:

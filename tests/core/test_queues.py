@@ -88,7 +88,7 @@ class ShapeQueueAgainstModel(RuleBasedStateMachine):
         task = self.out.pop(which % len(self.out))
         self.queue.push(task, in_front=True)
         spec = task.spec
-        self._tasks_of(spec.depth, spec.parent // task_id(1)).insert(0, spec.task // task_id(1))
+        self._tasks_of(spec.template.depth, spec.template.parent // task_id(1)).insert(0, spec.task // task_id(1))
 
     @precondition(lambda self: self.model)
     @rule()

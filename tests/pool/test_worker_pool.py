@@ -9,7 +9,8 @@ import signal
 import psutil
 import pytest
 
-from jray.runtime.pool.worker_pool import Pipe, WorkerPool, how_it_ended
+from jray.runtime.pool.pipes import Pipe
+from jray.runtime.pool.worker_pool import WorkerPool, how_it_ended
 from jray.runtime.pool.zygote import Zygote
 from tests.support.waiting import wait_until
 

@@ -15,7 +15,7 @@ def test_all_must_be_true_before_and_after_they_become_one_function():
     checks.add("{0}[{1}] is {2}", table, "a", box)
     for _ in range(6):
         assert checks.hold()
-    assert checks._compiled is not None
+    assert checks.compiled is not None
     box.append(2)
     assert not checks.hold()
     box.pop()
@@ -28,7 +28,7 @@ def test_what_does_not_hold_often_stays_as_it_is():
     checks = Checks()
     checks.add("len({0}) == {1}", box, 2)
     assert [checks.hold() for _ in range(6)] == [False] * 6
-    assert checks._compiled is None
+    assert checks.compiled is None
 
 
 def test_no_terms_hold():

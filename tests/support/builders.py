@@ -50,13 +50,10 @@ def spec(
     origin: int = 0,
 ) -> m.TaskSpec:
     """A task of one CPU without arguments, submitted by the user's own code."""
-    return m.TaskSpec(
-        task=task_id(number),
+    template = m.TaskTemplate(
         name=name,
         function=name,
         shape=cpus(1) if shape is None else shape,
-        needs=tuple(needs),
-        pins=(*needs, *pins),
         num_returns=num_returns,
         max_retries=max_retries,
         depth=depth,
@@ -64,6 +61,7 @@ def spec(
         owner=owner,
         origin=origin,
     )
+    return m.TaskSpec(task_id(number), template, tuple(needs), (*needs, *pins))
 
 
 def child(number: int, *, of: int, on: WorkerId, depth: int = 1, **rest) -> m.TaskSubmitted:
@@ -226,7 +224,7 @@ def knows_duration(scheduler: Scheduler, worker: WorkerId = W1, *, name: str = "
 def queued_task(number: int, *, shape: Shape | None = None, depth: int = 0, parent: int = 0) -> TaskRecord:
     """A record as the queues see it."""
     of = spec(number, shape=shape, depth=depth, parent=task_id(parent))
-    return TaskRecord(of, [0] * len(TaskState), of.max_retries, state=TaskState.QUEUED)
+    return TaskRecord(of, [0] * len(TaskState), of.template.max_retries, state=TaskState.QUEUED)
 
 
 one_cpu = partial(Scheduler, cpus(1))

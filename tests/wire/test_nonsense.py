@@ -16,7 +16,10 @@ PLAIN = st.recursive(
 )
 MESSAGES = st.one_of(
     st.builds(wire.Reply, st.integers(), PLAIN),
-    st.builds(wire.Done, st.integers(), st.integers(), st.booleans(), st.floats(0, 1), PLAIN, PLAIN, st.booleans()),
+    st.builds(wire.Done, st.integers(), st.integers(), st.booleans(), st.floats(0, 1), PLAIN, PLAIN),
+    st.builds(
+        wire.Returned, st.lists(st.tuples(st.integers(), st.integers(), st.floats(0, 1), st.binary(), st.text()))
+    ),
     st.builds(wire.Put, st.integers(), PLAIN, st.tuples(st.integers())),
     st.builds(wire.Output, st.integers(), st.text(), st.integers(), st.text(), st.text()),
     st.builds(wire.Recall),

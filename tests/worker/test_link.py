@@ -15,6 +15,9 @@ from jray.runtime.store.mapping import take_over
 from jray.runtime.system import make_memory
 from jray.runtime.worker.link import Link
 
+ATTEMPT = (1, 1, None, 0, (), None)
+RUNS = wire.Runs("f", b"", (), 1, (), 0, 0, read_only=False, attempts=[ATTEMPT])
+
 
 @pytest.fixture
 def link():
@@ -46,20 +49,18 @@ def test_a_reply_that_the_helper_has_read_is_found_without_reading(link):
 
 
 def test_an_attempt_that_the_helper_has_read_is_found_without_reading(link):
-    run = wire.Run(1, 1, "f", (), 0, None, 0, (), 1, (), 0, 0, read_only=False, seed=None)
-    link._reading = reads_first(link, run)
-    assert link.next_run() is run
+    link._reading = reads_first(link, RUNS)
+    assert link.next_run() == (RUNS, ATTEMPT)
 
 
 def test_what_was_sent_before_an_attempt_runs_before_it_also_when_the_helper_has_read_both(link):
     set_up = wire.SetUp(1, "f", 0, (b"", ()), (b"", ()), is_condition=True)
-    run = wire.Run(1, 1, "f", (), 0, None, 0, (), 1, (), 0, 0, read_only=False, seed=None)
-    link._sort([set_up, run])
-    assert [link.next_run(), link.next_run()] == [set_up, run]
+    link._sort([set_up, RUNS])
+    assert [link.next_run(), link.next_run()] == [(set_up, None), (RUNS, ATTEMPT)]
 
 
 def test_what_is_to_be_run_between_tasks_is_not_handed_back(link):
     set_up = wire.SetUp(1, "f", 0, (b"", ()), (b"", ()), is_condition=False)
     link._sort([set_up])
     link.hand_back()
-    assert link.next_run() is set_up
+    assert link.next_run() == (set_up, None)

@@ -14,16 +14,18 @@ class Durations:
         self._unknown_s = unknown_s
         self._means_s: dict[str, float] = {}
 
-    def learn(self, function: str, took_s: float) -> None:
-        """One of its tasks took so long."""
+    def learn(self, function: str, took_s: float) -> tuple[float, float]:
+        """One of its tasks took so long. What was expected before, and what is now."""
         means = self._means_s
-        mean = means.get(function)
-        if mean is None:
+        expected_s = means.get(function)
+        if expected_s is None:
             if len(means) >= _MOST:
                 means.clear()
-            means[function] = took_s
+            expected_s, now_s = self._unknown_s, took_s
         else:
-            means[function] = mean + _WEIGHT * (took_s - mean)
+            now_s = expected_s + _WEIGHT * (took_s - expected_s)
+        means[function] = now_s
+        return expected_s, now_s
 
     def expected_s(self, function: str) -> float:
         """How long the next one should take."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from jray.runtime.core.model import WorkerRecord, WorkerState
 from jray.runtime.ids import WorkerId
@@ -50,10 +50,12 @@ class IdleWorkers:
             worker.state = WorkerState.LEAVING
             self._retired.append(worker)
 
-    def take_retired(self) -> Iterator[WorkerRecord]:
+    def take_retired(self) -> Sequence[WorkerRecord]:
         """Those that must be told now."""
-        yield from (worker for worker in self._retired if worker.state is WorkerState.LEAVING)
-        self._retired.clear()
+        if not self._retired:
+            return ()
+        retired, self._retired = self._retired, []
+        return [worker for worker in retired if worker.state is WorkerState.LEAVING]
 
     def when_to_look(self, now: float) -> float | None:
         """Some may be too many: look again at that time whether they have been idle since."""
@@ -66,10 +68,13 @@ class IdleWorkers:
                 self._look_at = now + SURPLUS_S
         return self._look_at
 
-    def surplus(self, now: float) -> Iterator[WorkerRecord]:
+    def surplus(self, now: float) -> Iterable[WorkerRecord]:
         """Those that have been idle for long, the coldest first, when it is time. The caller removes each one."""
         if self._look_at is None or now < self._look_at:
-            return
+            return ()
+        return self._surplus()
+
+    def _surplus(self) -> Iterator[WorkerRecord]:
         self._look_at = None
         for worker in [*self._with_gpus.values(), *self._workers.values()]:
             is_one_too_many = worker.gpus or len(self._workers) > self.kept

@@ -149,4 +149,4 @@ def _check_nobody_waits_without_reason(scheduler: Scheduler) -> None:
         if queue.length and queue.cpus and not placement.resuming:
             has_room = placement.resources.fits(queue.shape) and placement.can_have_worker(queue, scheduler.now)
             could_run = has_room and not placement.must_yield(queue)
-            _require(not could_run, f"{queue.head.spec.name} could run")
+            _require(not could_run, f"{queue.head.spec.template.name} could run")

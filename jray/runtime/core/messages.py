@@ -28,21 +28,28 @@ from jray.runtime.ids import ObjectId, Shape, TaskId, WorkerId, message
 
 
 @message
-class TaskSpec:
-    """What the scheduler must know of a task. What it runs on is the shell's business."""
+class TaskTemplate:
+    """What all tasks have in common that one place submits of one function. What they run is the shell's business."""
 
-    task: TaskId
     name: str  # for people
     function: str  # which function, for the running mean of its duration; equal names may share one mean
     shape: Shape
-    needs: tuple[ObjectId, ...]  # must be there before it starts: its top-level ref arguments
-    pins: tuple[ObjectId, ...]  # must stay alive until it ends: refs inside arguments and code, parked payloads
     num_returns: int
-    max_retries: int  # lost workers that it survives; -1: any number
+    max_retries: int  # lost workers that a task survives; -1: any number
     depth: int  # 0 for the user's own tasks, parent's depth + 1 for nested ones
     parent: TaskId  # NO_TASK for the user's own
-    owner: WorkerId  # the process that submitted it and holds its refs
+    owner: WorkerId  # the process that submits them and holds their refs
     origin: int = 0  # where all this started (the cell); the kernel's rooms know what the number means
+
+
+@message
+class TaskSpec:
+    """What the scheduler must know of a task."""
+
+    task: TaskId
+    template: TaskTemplate
+    needs: tuple[ObjectId, ...]  # must be there before it starts: its top-level ref arguments
+    pins: tuple[ObjectId, ...]  # must stay alive until it ends: refs inside arguments and code, parked payloads
 
 
 # ---- events -----------------------------------------------------------------------------------------------------
@@ -68,6 +75,15 @@ class TaskFinished:
     failed: tuple[bool, ...]  # for each result: it is an error (could not be stored, was never bound)
     contains: tuple[tuple[ObjectId, ...], ...]  # for each result: the refs inside it
     sizes: tuple[int, ...] = ()  # for each result: the bytes that it takes in shared memory; empty: none takes any
+
+
+@message
+class AttemptsReturned:
+    """A worker says that these returned, each one small value in which there is no ref: most do."""
+
+    at: float
+    worker: WorkerId
+    reports: list[tuple[TaskId, int, float, object]]  # task, attempt, seconds it took, and what the shell wants back
 
 
 @message
@@ -216,6 +232,7 @@ class TimerFired:
 Event: TypeAlias = (
     TaskSubmitted
     | TaskFinished
+    | AttemptsReturned
     | TaskFailed
     | WorkerWaits
     | WaitAbandoned
@@ -295,6 +312,13 @@ class PublishReport:
 
 
 @message
+class PublishReports:
+    """These reports of AttemptsReturned are the outcome of their tasks: what the shell wanted back of them."""
+
+    results: list[tuple[TaskId, object]]
+
+
+@message
 class PublishFailure:
     """All results of the task are errors that no worker wrote.
 
@@ -342,6 +366,7 @@ Instruction: TypeAlias = (
     | SendTasks
     | RecallTasks
     | PublishReport
+    | PublishReports
     | PublishFailure
     | ReplyToWait
     | FreeObjects

@@ -115,6 +115,7 @@ class Lease:
     released: bool = False  # its head is BLOCKED or RESUMING
     ask: Ask | None = None  # what the head waits for, while released
     expected_s: float = 0.0  # work in the line, by the running means
+    filled_s: float = 0.0  # the same when something was put behind the head last
     deadline: float = 0.0  # past this the prefetched ones are recalled
     recalled: bool = False
     cpus: int = 0  # the CPU part of shape, in units
@@ -162,3 +163,9 @@ class ObjectRecord:
     state: ObjectState = ObjectState.PENDING
     waiters: dict[TaskRecord | Ask, None] | None = None  # ordered; made only when somebody waits
     contains: tuple[ObjectId, ...] = ()
+
+    def add_waiter(self, waiter: TaskRecord | Ask) -> None:
+        """It wants to know when the object is there."""
+        if self.waiters is None:
+            self.waiters = {}
+        self.waiters[waiter] = None

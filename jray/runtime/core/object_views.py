@@ -56,7 +56,7 @@ def object_views(scheduler: Scheduler) -> list[ObjectView]:
     tasks: dict[ObjectId, list[tuple[str, str]]] = {}
     for task in scheduler.tasks.values():
         for object_id in dict.fromkeys(task.spec.pins):
-            tasks.setdefault(object_id, []).append((task.spec.name, TaskState(task.state).name.lower()))
+            tasks.setdefault(object_id, []).append((task.spec.template.name, TaskState(task.state).name.lower()))
     containers: dict[ObjectId, list[ObjectId]] = {}
     for outer, record in scheduler.references.objects.items():
         for inner in record.contains:

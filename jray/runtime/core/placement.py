@@ -6,17 +6,15 @@ Placement keeps the books of what is held. The scheduler gives it a `move` to ca
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from jray.runtime.core.durations import Durations
 from jray.runtime.core.gpus import NO_GPUS, GpuWorkers
 from jray.runtime.core.idle import IdleWorkers
+from jray.runtime.core.lines import Lines, Move
 from jray.runtime.core.messages import (
     EndWorker,
     Instruction,
-    RecallTasks,
     ReplyToWait,
-    SendTasks,
     SetTimer,
     StartWorker,
 )
@@ -27,16 +25,14 @@ from jray.runtime.core.resources import CPU, Resources
 from jray.runtime.core.warnings import Warnings
 from jray.runtime.ids import UNIT, Shape, TaskId, WorkerId
 
-LINE_BUDGET_S = 0.004  # prefetch at most about this much work; an unknown function counts as this much
-LINE_LIMIT = 128  # attempts in one worker's line
-RECALL_GRACE_S = 0.02  # a line that is this late is called back, so that nobody waits behind a long task
 MOST_WITHOUT_CPU = 32  # tasks with num_cpus=0 that run at once: each needs a process all the same
 _BLOCKED_BESIDE_CPUS = 4  # and two for each CPU: so many tasks may be blocked before others stop to run past them
 MOST_REFUSALS = 10  # in a row, while every worker that there is waits for others: then tasks fail
 _EMPTY_QUEUES_KEPT = 64  # a session asks for a few shapes again and again; who asks for thousands pays for none twice
 
-Move = Callable[[TaskRecord, TaskState], None]
 Reply = Callable[[Ask], ReplyToWait]
+
+_RUNNING = TaskState.RUNNING  # attributes of an enum take as long as all the rest of a line
 
 
 class Placement:
@@ -45,10 +41,20 @@ class Placement:
     Invariant: resources.total == resources.available + the sum of what leases hold. Checked in invariants.py.
     """
 
-    def __init__(
-        self, total: Shape, move: Move, reply: Reply, tasks: dict[TaskId, TaskRecord], next_worker: Callable[[], int]
+    def __init__(  # noqa: PLR0917 - all that it is made of
+        self,
+        total: Shape,
+        move: Move,
+        reply: Reply,
+        tasks: dict[TaskId, TaskRecord],
+        next_worker: Callable[[], int],
+        orders: list[Instruction],
     ) -> None:
-        """`move` changes a task's state, `reply` answers a wait; `tasks` are all unfinished ones."""
+        """`move` changes tasks' state, `reply` answers a wait; `tasks` are all unfinished ones.
+
+        What is to be done is appended to `orders`.
+        """
+        self._order = orders.append
         self.resources = Resources(total)
         self.workers: dict[WorkerId, WorkerRecord] = {}  # the living
         self.queues: dict[Shape, ShapeQueue] = {}
@@ -58,15 +64,21 @@ class Placement:
         self.gpu_workers = GpuWorkers(self.resources)
         self.idle = IdleWorkers()
         self._set_limits(self.resources.total.get(CPU, 0))
-        self._hungry: dict[WorkerId, WorkerRecord] = {}  # busy, and their line has become short
         self._blocked: dict[WorkerId, WorkerRecord] = {}
-        self._durations = Durations(unknown_s=LINE_BUDGET_S)
         self._move, self._reply = move, reply
         self._tasks = tasks
         self._orders = 0
         self._next_worker = next_worker
         self._timer: float | None = None
         self.refusals = Refusals()
+        self.lines = Lines(
+            tasks,
+            move=move,
+            order=orders.append,
+            set_timer=self.set_timer,
+            end_lease=self.end_lease,
+            note_report=self.refusals.end_row,
+        )
         self._warnings = Warnings(self.resources, tasks, self._blocked)
 
     def _set_limits(self, cpus: int) -> None:
@@ -78,7 +90,7 @@ class Placement:
 
     def enqueue(self, task: TaskRecord, *, in_front: bool = False) -> None:
         """The task is QUEUED now."""
-        shape = task.spec.shape
+        shape = task.spec.template.shape
         queue = self.queues.get(shape)
         if queue is None:
             if len(self.queues) >= self._most_queues:
@@ -88,45 +100,6 @@ class Placement:
         self._orders += 1
         task.order = -self._orders if in_front else self._orders
         queue.push(task, in_front=in_front)
-
-    def take_from_line(self, worker: WorkerRecord, task: TaskId, attempt: int, took_s: float, now: float) -> bool:
-        """The attempt has ended. False when it is not in the worker's line: the report is stale."""
-        lease = worker.lease
-        if lease is None or lease.line.get(task) != attempt:
-            return False
-        del lease.line[task]
-        self.refusals.in_a_row = 0
-        record = self._tasks[task]
-        expected_s = self._expected_s(record)
-        self._durations.learn(record.spec.function, took_s)
-        if lease.line:
-            # At least what we now know of such tasks: if this one was slow, nothing more is put behind the others.
-            rest_s = len(lease.line) * self._expected_s(record)
-            lease.expected_s = max(lease.expected_s - expected_s, rest_s)
-            lease.deadline = now + lease.expected_s + RECALL_GRACE_S
-            self._hungry[worker.id] = worker
-        elif not lease.released:
-            self.end_lease(worker)
-        return True
-
-    def hand_back(self, worker: WorkerRecord, task: TaskId, attempt: int) -> bool:
-        """The attempt was not started. False when it is not in the worker's line."""
-        lease = worker.lease
-        if lease is None or lease.line.get(task) != attempt:
-            return False
-        del lease.line[task]
-        return True
-
-    def settle_line(self, worker: WorkerRecord) -> None:
-        """After a hand-back: only the head is left, or nothing."""
-        lease = worker.lease
-        if lease is None:
-            return
-        if lease.line:
-            lease.expected_s = LINE_BUDGET_S  # it takes longer than we thought: no refill behind it
-            self._hungry.pop(worker.id, None)
-        elif not lease.released:
-            self.end_lease(worker)
 
     def block(self, worker: WorkerRecord) -> None:
         """The head of its line waits: give its CPUs back, keep the rest."""
@@ -138,7 +111,7 @@ class Placement:
         else:
             self.without_cpu -= 1
         self._blocked[worker.id] = worker
-        self._hungry.pop(worker.id, None)
+        self.lines.hungry.pop(worker.id, None)
 
     def want_resume(self, worker: WorkerRecord) -> None:
         """What the head waited for is there: it stands in line for its CPUs."""
@@ -199,7 +172,7 @@ class Placement:
                 self.resuming.remove(worker)
         elif not lease.cpus:
             self.without_cpu -= 1
-        self._hungry.pop(worker.id, None)
+        self.lines.hungry.pop(worker.id, None)
 
     # ---- settle
 
@@ -208,46 +181,46 @@ class Placement:
         """Whether a task that asks for CPUs and is submitted now might start at once."""
         return self.resources.available.get(CPU, 0) > 0
 
-    def settle(self, now: float) -> Iterator[Instruction]:
-        """Everything that has become possible."""
+    @property
+    def is_well_supplied(self) -> bool:
+        """Whether tasks are queued, and what workers have will take them long."""
+        is_queued = any(queue.length for queue in list(self.queues.values()))
+        return is_queued and self.lines.are_long(list(self.workers.values()))
+
+    def settle(self, now: float) -> None:
+        """Order everything that has become possible."""
         for worker in self.idle.take_retired():
-            yield EndWorker(worker.id)
-        yield from self._resume()
-        waiting: list[ShapeQueue] = []  # ahead of the queue that is served
-        for queue in self._by_priority():
-            if not queue.cpus or not self.resuming:
-                yield from self._serve(queue, waiting, now)
-            if queue.length:
-                waiting.append(queue)
-                yield from self._warnings.about(queue)
+            self._order(EndWorker(worker.id))
+        if self.resuming:
+            self._resume()
+        queues = self._by_priority()
+        if queues:
+            self._serve_all(queues, now)
         for worker in self.idle.surplus(now):
-            yield self._end(worker)
+            self._end(worker)
         look_at = self.idle.when_to_look(now)
         if look_at is not None:
-            yield from self.set_timer(look_at)
+            self.set_timer(look_at)
 
-    def _end(self, worker: WorkerRecord) -> EndWorker:
+    def _serve_all(self, queues: Iterable[ShapeQueue], now: float) -> None:
+        waiting: list[ShapeQueue] = []  # ahead of the queue that is served
+        for queue in queues:
+            if not queue.cpus or not self.resuming:
+                self._serve(queue, waiting, now)
+            if queue.length:
+                waiting.append(queue)
+                for warning in self._warnings.about(queue):
+                    self._order(warning)
+
+    def _end(self, worker: WorkerRecord) -> None:
         if worker.gpus:
             self.idle.remove(worker)
             worker.state = WorkerState.LEAVING
         else:
             self.lose(worker)
-        return EndWorker(worker.id)
+        self._order(EndWorker(worker.id))
 
-    def recall_late(self, now: float) -> Iterator[Instruction]:
-        """The timer fired: call back the lines that are late, and look again later if any line is long."""
-        self._timer = None
-        for worker in self.workers.values():
-            lease = worker.lease
-            if lease is None or len(lease.line) < 2 or lease.recalled:  # noqa: PLR2004 - the head alone is no line
-                continue
-            if now >= lease.deadline:
-                lease.recalled = True
-                yield RecallTasks(worker.id)
-            else:
-                yield from self.set_timer(lease.deadline)
-
-    def _resume(self) -> Iterator[Instruction]:
+    def _resume(self) -> None:
         resuming = self.resuming
         while resuming:
             worker = resuming[0]
@@ -262,8 +235,8 @@ class Placement:
                 self.without_cpu += 1
             resuming.popleft()
             ask, lease.ask, lease.released = lease.ask, None, False
-            self._move(self._tasks[next(iter(lease.line))], TaskState.RUNNING)
-            yield self._reply(ask)
+            self._move([self._tasks[next(iter(lease.line))]], _RUNNING)
+            self._order(self._reply(ask))
 
     def must_yield(self, queue: ShapeQueue) -> bool:
         """Whether its tasks would only get in the way of deeper ones, which wait for more CPUs than are free now.
@@ -292,49 +265,37 @@ class Placement:
             filled.sort(key=lambda queue: (-queue.depth, queue.head.order))
         return filled
 
-    def _serve(self, queue: ShapeQueue, ahead: Sequence[ShapeQueue], now: float) -> Iterator[Instruction]:
+    def _serve(self, queue: ShapeQueue, ahead: Sequence[ShapeQueue], now: float) -> None:
         while queue.length and self.resources.fits(queue.shape):
             if self.must_yield(queue) or (not queue.cpus and self.without_cpu >= MOST_WITHOUT_CPU):
                 break
-            worker = yield from self._worker_for(queue, now)
+            worker = self._worker_for(queue, now)
             if worker is None:
                 break
             self._open_lease(worker, queue)
-            yield from self._fill_line(worker, queue, now)
+            self.lines.fill(worker, queue, len(self.idle), now)
         if (
             queue.length
-            and self._hungry
+            and self.lines.hungry
             and not self.must_yield(queue)
             and not any(self._waits_for(queue.shape, other) for other in ahead)
         ):
-            yield from self._refill(queue, now)
+            self.lines.refill(queue, len(self.idle), now)
 
     def _waits_for(self, held: Shape, queue: ShapeQueue) -> bool:
         """Whether the queue's head could run if a lease of this shape ended: then its line is not filled up again."""
         available, back = self.resources.available, dict(held)
         return all(amount <= available.get(name, 0) + back.get(name, 0) for name, amount in queue.shape)
 
-    def _refill(self, queue: ShapeQueue, now: float) -> Iterator[Instruction]:
-        for worker in list(self._hungry.values()):
-            lease = worker.lease
-            assert lease is not None  # noqa: S101 - the end of a lease takes the worker off the list
-            if lease.shape != queue.shape:
-                continue
-            del self._hungry[worker.id]
-            if not lease.recalled and lease.expected_s < LINE_BUDGET_S / 2:
-                yield from self._fill_line(worker, queue, now)
-            if not queue.length:
-                return
-
-    def _worker_for(self, queue: ShapeQueue, now: float) -> Generator[Instruction, None, WorkerRecord | None]:
+    def _worker_for(self, queue: ShapeQueue, now: float) -> WorkerRecord | None:
         """An idle worker or a new one. None: not yet; the timer will tell, or the end of one that has to leave."""
         place = self.gpu_workers.place_for(queue.gpus) if queue.gpus else NO_GPUS
         worker = place.worker if queue.gpus else self.idle.take()
         if worker is None and now < self.refusals.until:
-            yield from self.set_timer(self.refusals.until)
+            self.set_timer(self.refusals.until)
             return None
         for idle in place.in_the_way:
-            yield self._end(idle)
+            self._end(idle)
         if not place.is_free:
             return None
         if worker is not None:
@@ -342,7 +303,7 @@ class Placement:
             return worker
         number = WorkerId(self._next_worker())
         worker = self.workers[number] = WorkerRecord(number, place.gpus)
-        yield StartWorker(number, place.gpus)
+        self._order(StartWorker(number, place.gpus))
         return worker
 
     def _open_lease(self, worker: WorkerRecord, queue: ShapeQueue) -> None:
@@ -355,36 +316,13 @@ class Placement:
         if not worker.lease.cpus:
             self.without_cpu += 1
 
-    def _fill_line(self, worker: WorkerRecord, queue: ShapeQueue, now: float) -> Iterator[Instruction]:
-        """Give the worker a task, and behind it as many short ones as are its fair share."""
-        lease = worker.lease
-        assert lease is not None  # noqa: S101 - the callers have just looked at it
-        share = 1 + queue.length // (len(self.idle) + len(self._hungry) + 2)
-        room = min(LINE_LIMIT - len(lease.line), share)
-        runs: list[tuple[TaskId, int]] = []
-        depth = queue.depth  # of all in this line: a shallower task may have to wait for deeper ones elsewhere
-        while queue.length and room > 0 and (lease.expected_s < LINE_BUDGET_S or not lease.line):
-            if queue.depth != depth:
-                break
-            task = queue.pop()
-            task.attempt += 1
-            self._move(task, TaskState.RUNNING)
-            lease.line[task.spec.task] = task.attempt
-            lease.expected_s += self._expected_s(task)
-            runs.append((task.spec.task, task.attempt))
-            room -= 1
-        if not runs:
-            return
-        yield SendTasks(worker.id, runs)
-        if len(lease.line) > 1:
-            lease.deadline = now + lease.expected_s + RECALL_GRACE_S
-            yield from self.set_timer(lease.deadline)
+    def timer_fired(self, now: float) -> None:
+        """The time of the last `set_timer` has come."""
+        self._timer = None
+        self.lines.recall_late(self.workers.values(), now)
 
-    def set_timer(self, at: float) -> Iterator[Instruction]:
+    def set_timer(self, at: float) -> None:
         """Fire at this time, or before."""
         if self._timer is None or at < self._timer:
             self._timer = at
-            yield SetTimer(at)
-
-    def _expected_s(self, task: TaskRecord) -> float:
-        return self._durations.expected_s(task.spec.function)
+            self._order(SetTimer(at))

@@ -31,7 +31,8 @@ class ShapeQueue:
 
     def push(self, task: TaskRecord, *, in_front: bool = False) -> None:
         """Queue behind (or, when it comes back, in front of) the other tasks of its submitter."""
-        depth, parent = task.spec.depth, task.spec.parent
+        template = task.spec.template
+        depth, parent = template.depth, template.parent
         level = self._levels.get(depth)
         if level is None:
             level = self._levels[depth] = {}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jray.runtime.core.model import ObjectRecord, ObjectState
-from jray.runtime.ids import ObjectId
+from jray.runtime.ids import ObjectId, TaskId
+
+_PENDING, _READY = ObjectState.PENDING, ObjectState.READY
 
 
 class References:
@@ -23,11 +25,10 @@ class References:
         self.pending = 0  # of them: not there yet
         self._freed: list[ObjectId] = []
 
-    def expect(self, object_id: ObjectId) -> ObjectRecord:
+    def expect(self, object_id: ObjectId) -> None:
         """A task will make it; its submitter holds one ref."""
-        record = self.objects[object_id] = ObjectRecord()
+        self.objects[object_id] = ObjectRecord()
         self.pending += 1
-        return record
 
     def resolve(self, object_id: ObjectId, state: ObjectState, contains: tuple[ObjectId, ...]) -> ObjectRecord:
         """It is there, or will never be. Freed at once when nobody holds it any more."""
@@ -40,6 +41,22 @@ class References:
         if not record.holders and not record.pins:
             self._free(object_id)
         return record
+
+    def resolve_all(self, results: Iterable[tuple[TaskId, object]]) -> list[tuple[ObjectId, ObjectRecord]]:
+        """The first results of these tasks are there, and contain nothing. Those of them that somebody waits for."""
+        objects, awaited = self.objects, []
+        resolved = 0
+        for task, _ in results:
+            object_id: ObjectId = task  # type: ignore[assignment] # see ids.returned_object
+            record = objects[object_id]
+            record.state = _READY
+            resolved += 1
+            if record.waiters:
+                awaited.append((object_id, record))
+            if not record.holders and not record.pins:
+                self._free(object_id)
+        self.pending -= resolved
+        return awaited
 
     def hold(self, object_id: ObjectId) -> bool:
         """One holder more. False when it is gone already: the holder's report was late or wrong."""
@@ -55,8 +72,12 @@ class References:
         if record is None or not record.holders:
             return
         record.holders -= 1
-        if not record.holders and not record.pins and record.state is not ObjectState.PENDING:
-            self._free(object_id)
+        if not record.holders and not record.pins and record.state is not _PENDING:
+            if record.contains:
+                self._free(object_id)
+            else:  # the usual case
+                del self.objects[object_id]
+                self._freed.append(object_id)
 
     def pin(self, objects: Iterable[ObjectId]) -> None:
         """Keep them alive until `unpin`. Unknown ones are passed over, and by `unpin` too."""
@@ -72,7 +93,7 @@ class References:
             if record is None:
                 continue
             record.pins -= 1
-            if not record.holders and not record.pins and record.state is not ObjectState.PENDING:
+            if not record.holders and not record.pins and record.state is not _PENDING:
                 self._free(object_id)
 
     def take_freed(self) -> list[ObjectId]:
@@ -93,5 +114,5 @@ class References:
                 if inner is None:
                     continue
                 inner.pins -= 1
-                if not inner.holders and not inner.pins and inner.state is not ObjectState.PENDING:
+                if not inner.holders and not inner.pins and inner.state is not _PENDING:
                     doomed.append(inner_id)

@@ -21,6 +21,10 @@ class Refusals:
         self.in_a_row += 1
         return self.in_a_row == 1
 
+    def end_row(self) -> None:
+        """A worker has done something: there is hope."""
+        self.in_a_row = 0
+
 
 def in_words(reason: str) -> str:
     """What the user is told of it."""

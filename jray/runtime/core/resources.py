@@ -63,8 +63,9 @@ class Resources:
     def fits(self, shape: Shape) -> bool:
         """Whether all of it is free now."""
         available = self.available
-        if not all(amount <= available.get(name, 0) for name, amount in shape):
-            return False
+        for name, amount in shape:  # a loop: asked for each batch of events
+            if amount > available.get(name, 0):
+                return False
         return not self.free_gpus or self._has_gpus(gpus_in(shape))
 
     def _has_gpus(self, amount: int) -> bool:

@@ -22,17 +22,19 @@ from jray.runtime.core.model import (
     ObjectState,
     TaskRecord,
     TaskState,
-    WorkerRecord,
 )
 from jray.runtime.core.objects import ObjectEvents
 from jray.runtime.core.placement import Placement
 from jray.runtime.core.pool import PoolEvents
 from jray.runtime.core.references import References
 from jray.runtime.core.store_words import why_no_room
+from jray.runtime.core.tallies import Tallies
+from jray.runtime.core.waits import Waits
 from jray.runtime.ids import KERNEL, ObjectId, Shape, TaskId, returned_object
 
-_MOST_TALLIES = 1000
-_OTHERS = ("(other names)", 0)  # what finished tasks are counted by when there are too many names
+# Attributes of an enum take a tenth of a microsecond each, on Python 3.11; a task passes some twenty of them.
+_WAITING, _QUEUED, _FINISHED = TaskState.WAITING, TaskState.QUEUED, TaskState.FINISHED
+_PENDING, _READY, _FAILED = ObjectState.PENDING, ObjectState.READY, ObjectState.FAILED
 _IS_IN_LINE = tuple(state in {TaskState.RUNNING, TaskState.BLOCKED, TaskState.RESUMING} for state in TaskState)
 
 
@@ -47,30 +49,43 @@ class Scheduler:
         `next_worker` numbers workers. Ids are made of these numbers: no two runtimes of a process may draw the same.
         """
         self.tasks: dict[TaskId, TaskRecord] = {}  # all that are not final
-        # (name, origin) -> number of these tasks in each state, final ones too
-        self.tallies: dict[tuple[str, int], list[int]] = {}
+        self.tallies = Tallies()
         self.references = References()
         self.history = History()
         self.memory = Memory(limits or StoreLimits())
         self.memory.admit(KERNEL)
-        self.placement = Placement(total, self._move, self._reply, self.tasks, next_worker or count(1).__next__)
-        self._objects = ObjectEvents(self.references, self.memory, self.placement.workers)
-        self.now = 0.0
         self._out: list[m.Instruction] = []
+        number = next_worker or count(1).__next__
+        self.placement = Placement(total, self._move, self._reply, self.tasks, number, self._out)
+        self._objects = ObjectEvents(self.references, self.memory, self.placement.workers)
+        self._waits = Waits(
+            self.references,
+            self.placement,
+            self.tasks,
+            move=self._move,
+            order=self._out.append,
+            lend=self._objects.lend,
+        )
+        self.now = 0.0
         self._resolved: list[tuple[ObjectId, ObjectRecord]] = []  # have waiters that must be told
         self._on: dict[type, Callable[[Any], None]] = {
             m.TaskSubmitted: self._on_submitted,
             m.TaskFinished: self._on_finished,
+            m.AttemptsReturned: self._on_returned,
             m.TaskFailed: self._on_failed,
-            m.WorkerWaits: self._on_worker_waits,
-            m.WaitAbandoned: self._on_wait_abandoned,
             m.AttemptsHandedBack: self._on_handed_back,
             m.WorkerLost: self._on_worker_lost,
             m.WorkerRefused: self._on_worker_refused,
             m.TimerFired: self._on_timer,
             **dict(self._objects.handlers()),
+            **dict(self._waits.handlers()),
             **dict(PoolEvents(self.placement, self.memory, self._give).handlers()),
         }
+
+    @property
+    def is_well_supplied(self) -> bool:
+        """Whether workers have enough to do while this process is slow to answer. May be asked without a lock."""
+        return not self.memory.requests and self.placement.is_well_supplied
 
     def handle(self, events: Sequence[m.Event]) -> list[m.Instruction]:
         """Take in a batch of facts, in their order; return what is to be done now, in this order."""
@@ -79,7 +94,8 @@ class Scheduler:
             self.now = event.at
             handlers[type(event)](event)
         self._settle()
-        out, self._out = self._out, []
+        out = self._out.copy()
+        self._out.clear()
         return out
 
     def _give(self, orders: Iterable[m.Instruction]) -> None:
@@ -88,12 +104,13 @@ class Scheduler:
     def _settle(self) -> None:
         while self._resolved:
             self._tell_waiters(*self._resolved.pop())
-        for instruction in self.placement.settle(self.now):
+        first = len(self._out)
+        self.placement.settle(self.now)
+        for instruction in self._out[first:]:
             if type(instruction) is m.StartWorker:
                 self.memory.admit(instruction.worker)
             elif type(instruction) is m.EndWorker and instruction.worker not in self.placement.workers:
                 self.memory.dismiss(instruction.worker)
-            self._out.append(instruction)
         freed = self.references.take_freed()
         if freed:
             self.memory.free(freed)
@@ -116,69 +133,94 @@ class Scheduler:
 
         self._out.extend(memory.settle(self.now, is_anybody_at_work=is_anybody_at_work, explain=explain))
         if memory.wake_at is not None:
-            self._out.extend(placement.set_timer(memory.wake_at))
+            placement.set_timer(memory.wake_at)
 
     # ---- handlers: write down the fact
 
     def _on_submitted(self, event: m.TaskSubmitted) -> None:
         spec = event.spec
-        if spec.task in self.tasks:
+        task_id, template = spec.task, spec.template
+        if task_id in self.tasks:
             return  # said twice
-        key = spec.name, spec.origin
-        tally = self.tallies.get(key)
-        if tally is None:
-            if len(self.tallies) >= _MOST_TALLIES:
-                self._fold_tallies()
-            tally = self.tallies[key] = [0] * len(TaskState)
-        task = self.tasks[spec.task] = TaskRecord(spec, tally, spec.max_retries, since=event.at)
-        tally[TaskState.WAITING] += 1
-        for index in range(spec.num_returns):
-            self.references.expect(returned_object(spec.task, index))
-        if spec.owner != KERNEL:
-            self._objects.note_refs_of(spec.owner, [returned_object(spec.task, i) for i in range(spec.num_returns)])
-        self.references.pin(spec.pins)
+        tally = self.tallies.of(template)
+        state = _WAITING if spec.needs else _QUEUED
+        task = self.tasks[task_id] = TaskRecord(spec, tally, template.max_retries, state, since=event.at)
+        tally[state] += 1
+        references = self.references
+        if template.num_returns == 1 and template.owner == KERNEL:
+            references.expect(task_id)  # type: ignore[arg-type] # see ids.returned_object
+        else:
+            self._expect_results(task_id, template)
+        if spec.pins:
+            references.pin(spec.pins)
+        if not spec.needs:
+            self.placement.enqueue(task)
+            return
         bad = self._missing_or_bad(task)
         if bad is not None:
             self._fail(task, bad, "")
         elif not task.missing:
             self._queue(task)
 
-    def _fold_tallies(self) -> None:
-        """Who names each task differently must not fill the memory: old names whose tasks are done become one."""
-        for _ in range(2):  # one name comes, two may go
-            key = next(iter(self.tallies))
-            tally = self.tallies.pop(key)
-            if key != _OTHERS and sum(tally) == tally[TaskState.FINISHED] + tally[TaskState.FAILED]:
-                others = self.tallies.setdefault(_OTHERS, [0] * len(TaskState))
-                others[:] = [was + more for was, more in zip(others, tally, strict=True)]
-            else:
-                self.tallies[key] = tally  # looked at again when its turn comes
+    def _expect_results(self, task: TaskId, template: m.TaskTemplate) -> None:
+        results = [returned_object(task, index) for index in range(template.num_returns)]
+        for object_id in results:
+            self.references.expect(object_id)
+        if template.owner != KERNEL:
+            self._objects.note_refs_of(template.owner, results)
 
     def _missing_or_bad(self, task: TaskRecord) -> ObjectId | None:
         """Count the arguments that are not there yet, and wait for them; or name one that never will be."""
         for need in dict.fromkeys(task.spec.needs):
             record = self.references.objects.get(need)
-            if record is None or record.state is ObjectState.FAILED:
+            if record is None or record.state is _FAILED:
                 return need
-            if record.state is ObjectState.PENDING:
+            if record.state is _PENDING:
                 task.missing += 1
-                self._wait_for(record, task)
+                record.add_waiter(task)
         return None
 
     def _on_finished(self, event: m.TaskFinished) -> None:
         task = self._reported(event)
         if task is None:
             return  # nothing is taken off the promise: the report may have been heard before
+        task_id = event.task
+        self._out.append(m.PublishReport(task_id, event.worker, event.attempt))
         if event.sizes:
             self.memory.wrote(event.worker, sum(event.sizes))
-        self._out.append(m.PublishReport(event.task, event.worker, event.attempt))
-        for index, size in enumerate(event.sizes):
-            if size:
-                self.memory.keep(returned_object(event.task, index), size)
-        for index in range(task.spec.num_returns):
-            state = ObjectState.FAILED if event.failed and event.failed[index] else ObjectState.READY
-            self._resolve(returned_object(event.task, index), state, event.contains[index] if event.contains else ())
-        self._end(task, TaskState.FINISHED)  # after its results pin what they contain: its own pins may be the last
+            for index, size in enumerate(event.sizes):
+                if size:
+                    self.memory.keep(returned_object(task_id, index), size)
+        if task.spec.template.num_returns == 1 and not event.failed and not event.contains:
+            self._resolve(ObjectId(task_id), _READY)
+        else:
+            self._resolve_all(task, event.failed, event.contains)
+        self._end(task, _FINISHED)  # after its results pin what they contain: its own pins may be the last
+
+    def _on_returned(self, event: m.AttemptsReturned) -> None:
+        """As `_on_finished`, for those of whom there is nothing else to be said."""
+        worker = self.placement.workers.get(event.worker)
+        if worker is None:
+            return
+        tasks, results = self.placement.lines.take_returned(worker, event.reports, event.at)
+        if not tasks:
+            return
+        self._out.append(m.PublishReports(results))
+        awaited = self.references.resolve_all(results)
+        if awaited:
+            self._resolved += awaited
+        self._move(tasks, _FINISHED)
+        unfinished, unpin = self.tasks, self.references.unpin
+        for task in tasks:
+            spec = task.spec
+            del unfinished[spec.task]
+            if spec.pins:
+                unpin(spec.pins)
+
+    def _resolve_all(self, task: TaskRecord, failed: Sequence[bool], contains: Sequence[tuple[ObjectId, ...]]) -> None:
+        for index in range(task.spec.template.num_returns):
+            state = _FAILED if failed and failed[index] else _READY
+            self._resolve(returned_object(task.spec.task, index), state, contains[index] if contains else ())
 
     def _on_failed(self, event: m.TaskFailed) -> None:
         task = self._reported(event)
@@ -186,8 +228,8 @@ class Scheduler:
             return
         self._out.append(m.PublishReport(event.task, event.worker, event.attempt))
         self._end(task, TaskState.FAILED)
-        for index in range(task.spec.num_returns):
-            self._resolve(returned_object(event.task, index), ObjectState.FAILED)
+        for index in range(task.spec.template.num_returns):
+            self._resolve(returned_object(event.task, index), _FAILED)
 
     def _reported(self, event: m.TaskFinished | m.TaskFailed) -> TaskRecord | None:
         """The fence: the task, when the report still counts."""
@@ -197,64 +239,23 @@ class Scheduler:
         lease = worker.lease
         if lease is not None and lease.released and next(iter(lease.line)) == event.task:
             return None  # it waits; a report from it now is nonsense
-        if not self.placement.take_from_line(worker, event.task, event.attempt, event.took_s, event.at):
-            return None
-        return self.tasks.get(event.task)
-
-    def _on_worker_waits(self, event: m.WorkerWaits) -> None:
-        worker = self.placement.workers.get(event.worker)
-        if worker is None or event.request in worker.asks:
-            return  # lost, or said twice
-        ask = Ask(event.worker, event.request, event.objects, 0, event.until_failure, releases=False)
-        pending: list[ObjectRecord] = []
-        for object_id in dict.fromkeys(event.objects):
-            record = self.references.objects.get(object_id)
-            if record is None or (record.state is ObjectState.FAILED and event.until_failure):
-                pending = []  # gone, or failed: it must be told now
-                break
-            if record.state is ObjectState.PENDING:
-                pending.append(record)
-        ask.short = event.count - (len(event.objects) - len(pending))
-        if ask.short <= 0 or not pending:
-            self._out.append(self._reply(ask))
-            return
-        worker.asks[event.request] = ask
-        for record in pending:
-            self._wait_for(record, ask)
-        if event.releases and self._is_head(worker, event.task, event.attempt):
-            ask.releases = True
-            assert worker.lease is not None  # noqa: S101 - it has a head
-            worker.lease.ask = ask
-            self.placement.block(worker)
-            self._move(self.tasks[event.task], TaskState.BLOCKED)
-
-    def _is_head(self, worker: WorkerRecord, task: TaskId, attempt: int) -> bool:
-        lease = worker.lease
-        if lease is None or lease.released or lease.line.get(task) != attempt:
-            return False
-        return next(iter(lease.line)) == task
-
-    def _on_wait_abandoned(self, event: m.WaitAbandoned) -> None:
-        worker = self.placement.workers.get(event.worker)
-        ask = worker.asks.get(event.request) if worker is not None else None
-        if ask is not None:
-            self._answer(ask)
+        return self.placement.lines.take(worker, event.task, event.attempt, event.took_s, event.at)
 
     def _on_handed_back(self, event: m.AttemptsHandedBack) -> None:
         worker = self.placement.workers.get(event.worker)
         if worker is None:
             return
         for task_id, attempt in reversed(event.runs):
-            if self.placement.hand_back(worker, task_id, attempt):
+            if self.placement.lines.hand_back(worker, task_id, attempt):
                 self._queue(self.tasks[task_id], in_front=True)
-        self.placement.settle_line(worker)
+        self.placement.lines.settle(worker)
 
     def _on_worker_lost(self, event: m.WorkerLost) -> None:
         worker = self.placement.workers.get(event.worker)
         if worker is None:
             return
         for ask in worker.asks.values():
-            self._forget(ask)
+            self._waits.forget(ask)
         line = list(worker.lease.line.items()) if worker.lease is not None else []
         self.placement.lose(worker)
         for position, (task_id, attempt) in reversed(list(enumerate(line))):
@@ -291,36 +292,48 @@ class Scheduler:
         self._queue(task, in_front=True)
 
     def _on_timer(self, event: m.TimerFired) -> None:
-        self._out.extend(self.placement.recall_late(event.at))
+        self.placement.timer_fired(event.at)
         self.memory.is_dirty = True  # somebody may wait for room, and time has passed
 
     # ---- moves and consequences
 
-    def _move(self, task: TaskRecord, to: TaskState) -> None:
-        was = task.state
-        if not IS_LEGAL[was][to]:
-            spec = task.spec
-            moves = "; ".join(self.history.of(spec.task))
-            msg = f"Task {spec.name} ({spec.task:x}) was moved from {was.name} to {to.name}. Its moves were: {moves}."
-            raise IllegalMove(msg)
-        if task.spec.needs and _IS_IN_LINE[was] != _IS_IN_LINE[to]:
-            if _IS_IN_LINE[to]:
-                self.memory.begin_reading(task.spec.needs)
-            else:
-                self.memory.end_reading(task.spec.needs)
-        task.tally[was] -= 1
-        task.tally[to] += 1
-        task.state, task.since = to, self.now
-        self.history.note((self.now, task.spec.task, was, to))
+    def _move(self, tasks: Iterable[TaskRecord], to: TaskState) -> None:
+        """The one function that moves."""
+        now, note = self.now, self.history.note
+        for task in tasks:
+            was, spec, tally = task.state, task.spec, task.tally
+            if not IS_LEGAL[was][to]:
+                self._refuse_move(task, to)
+            if spec.needs and _IS_IN_LINE[was] != _IS_IN_LINE[to]:
+                if _IS_IN_LINE[to]:
+                    self.memory.begin_reading(spec.needs)
+                else:
+                    self.memory.end_reading(spec.needs)
+            tally[was] -= 1
+            tally[to] += 1
+            task.since = now
+            task.state = to
+            note((now, spec.task, was, to))
+
+    def _refuse_move(self, task: TaskRecord, to: TaskState) -> None:
+        spec = task.spec
+        moves = "; ".join(self.history.of(spec.task))
+        msg = (
+            f"Task {spec.template.name} ({spec.task:x}) was moved from {task.state.name} to {to.name}. "
+            f"Its moves were: {moves}."
+        )
+        raise IllegalMove(msg)
 
     def _queue(self, task: TaskRecord, *, in_front: bool = False) -> None:
-        self._move(task, TaskState.QUEUED)
+        self._move((task,), _QUEUED)
         self.placement.enqueue(task, in_front=in_front)
 
     def _end(self, task: TaskRecord, state: TaskState) -> None:
-        self._move(task, state)
-        del self.tasks[task.spec.task]
-        self.references.unpin(task.spec.pins)
+        self._move((task,), state)
+        spec = task.spec
+        del self.tasks[spec.task]
+        if spec.pins:
+            self.references.unpin(spec.pins)
 
     def _fail(self, task: TaskRecord, argument: ObjectId | None, reason: str) -> None:
         """The task will never have a result of its own."""
@@ -331,54 +344,28 @@ class Scheduler:
             if record is not None and record.waiters is not None:
                 record.waiters.pop(task, None)
         self._end(task, TaskState.FAILED)
-        for index in range(spec.num_returns):
-            self._resolve(returned_object(spec.task, index), ObjectState.FAILED)
+        for index in range(spec.template.num_returns):
+            self._resolve(returned_object(spec.task, index), _FAILED)
 
     def _resolve(self, object_id: ObjectId, state: ObjectState, contains: tuple[ObjectId, ...] = ()) -> None:
         record = self.references.resolve(object_id, state, contains)
         if record.waiters:
             self._resolved.append((object_id, record))
 
-    def _wait_for(self, record: ObjectRecord, waiter: TaskRecord | Ask) -> None:
-        if record.waiters is None:
-            record.waiters = {}
-        record.waiters[waiter] = None
+    def _reply(self, ask: Ask) -> m.ReplyToWait:
+        return self._waits.reply(ask)
 
     def _tell_waiters(self, object_id: ObjectId, record: ObjectRecord) -> None:
         waiters, record.waiters = record.waiters, None
-        failed = record.state is ObjectState.FAILED
+        failed = record.state is _FAILED
         for waiter in waiters or ():
             if isinstance(waiter, Ask):
                 waiter.short -= 1
                 if waiter.short <= 0 or (failed and waiter.until_failure):
-                    self._answer(waiter)
+                    self._waits.answer(waiter)
             elif failed:
                 self._fail(waiter, object_id, "")
             else:
                 waiter.missing -= 1
                 if not waiter.missing:
                     self._queue(waiter)
-
-    def _answer(self, ask: Ask) -> None:
-        """The waiting thread may go on; a main thread first gets its CPUs back."""
-        worker = self.placement.workers.get(ask.worker)
-        if worker is None or worker.asks.pop(ask.request, None) is not ask:
-            return  # answered already: two of its objects came, and were freed, in one batch
-        self._forget(ask)
-        if not ask.releases:
-            self._out.append(self._reply(ask))
-            return
-        assert worker.lease is not None  # noqa: S101 - a blocked worker keeps its lease
-        self._move(self.tasks[next(iter(worker.lease.line))], TaskState.RESUMING)
-        self.placement.want_resume(worker)
-
-    def _reply(self, ask: Ask) -> m.ReplyToWait:
-        worker = self.placement.workers[ask.worker]
-        self._objects.lend(worker, ask.request, ask.objects)
-        return m.ReplyToWait(ask.worker, ask.request)
-
-    def _forget(self, ask: Ask) -> None:
-        for object_id in ask.objects:
-            record = self.references.objects.get(object_id)
-            if record is not None and record.waiters is not None:
-                record.waiters.pop(ask, None)

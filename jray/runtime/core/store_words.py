@@ -76,6 +76,6 @@ def _readers(
         for task_id in worker.lease.line if worker.lease is not None else ():
             task = tasks[task_id]
             if object_id in task.spec.needs:
-                yield f"task {task.spec.name}"
+                yield f"task {task.spec.template.name}"
         if object_id in worker.views or any(object_id in lent for lent in worker.lent.values()):
             yield f"worker w{worker.id}"

@@ -69,7 +69,7 @@ def function_views(
         line = list(worker.lease.line) if worker.lease is not None else []
         for task_id in line[1:]:
             spec = scheduler.tasks[task_id].spec
-            prefetched[spec.name] += origin is None or spec.origin == origin
+            prefetched[spec.template.name] += origin is None or spec.template.origin == origin
     return tuple(FunctionView(name=name, counts=_counts(tally, prefetched[name])) for name, tally in tallies.items())
 
 
@@ -84,7 +84,7 @@ def explain(scheduler: Scheduler, task_id: TaskId) -> str:
     task = scheduler.tasks.get(task_id)
     if task is None:
         return ""
-    return f"task {task.spec.name} is {_why(scheduler, task)}"
+    return f"task {task.spec.template.name} is {_why(scheduler, task)}"
 
 
 def _why(scheduler: Scheduler, task: TaskRecord) -> str:
@@ -109,7 +109,7 @@ def _is_prefetched(scheduler: Scheduler, task: TaskRecord) -> bool:
 
 
 def _why_queued(resources: Resources, task: TaskRecord) -> str:
-    shape = task.spec.shape
+    shape = task.spec.template.shape
     if not resources.could_fit(shape):
         there_is = in_words(tuple(sorted(resources.total.items())))
         return f"queued for ever: it needs {in_words(shape)}, and this runtime has {there_is}"

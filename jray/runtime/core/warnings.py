@@ -38,9 +38,9 @@ class Warnings:
         else:
             how = "start again with more: jray.shutdown(); jray.init(num_cpus=..., num_gpus=..., resources={...})"
         return WarnUser(
-            f"Task {queue.head.spec.name} asks for {in_words(queue.shape)}. This runtime has {there_is}, so the task "
-            "stays pending; nothing else waits behind it. Ask for less (.options(...), or the %%remote line), or "
-            f"{how}."
+            f"Task {queue.head.spec.template.name} asks for {in_words(queue.shape)}. This runtime has {there_is}, so "
+            "the task stays pending; nothing else waits behind it. Ask for less (.options(...), or the %%remote line), "
+            f"or {how}."
         )
 
     def _waits_for_itself(self, queue: ShapeQueue) -> Iterator[Instruction]:
@@ -52,7 +52,7 @@ class Warnings:
         for ancestor in self._ancestors(child):
             holder = self._lease_of(ancestor)
             kept = [name for name in lacking if holder is not None and any(name == held for held, _ in holder.shape)]
-            pair = (ancestor.spec.name, child.spec.name)
+            pair = (ancestor.spec.template.name, child.spec.template.name)
             if kept and pair not in self._warned_pairs:
                 self._warned_pairs.add(pair)
                 yield WarnUser(
@@ -62,10 +62,10 @@ class Warnings:
                 )
 
     def _ancestors(self, task: TaskRecord) -> Iterator[TaskRecord]:
-        parent = self._tasks.get(task.spec.parent)
+        parent = self._tasks.get(task.spec.template.parent)
         while parent is not None:
             yield parent
-            parent = self._tasks.get(parent.spec.parent)
+            parent = self._tasks.get(parent.spec.template.parent)
 
     def _lease_of(self, task: TaskRecord) -> Lease | None:
         """The lease whose blocked head is this task."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from jray.exceptions import ObjectLostError, WorkerCrashedError
 from jray.runtime import wire
-from jray.runtime.ids import DISK, KERNEL, Block, ObjectId, Shape, TaskId, WorkerId, returned_object, to_hex
+from jray.runtime.core.messages import TaskTemplate
+from jray.runtime.core.resources import cpus_in
+from jray.runtime.ids import DISK, KERNEL, Block, ObjectId, TaskId, WorkerId, returned_object, to_hex
 from jray.runtime.own_modules import Imported
 from jray.runtime.serde.code import Code
 from jray.runtime.serde.errors import pack_own_error
@@ -24,27 +27,37 @@ from jray.runtime.system import Descriptor, make_memory
 ENDED_BY_RESTART = "was ended by a restart that did not wait for its task"  # what is said of a worker
 
 
-class TaskBody(NamedTuple):
-    """What a worker needs to run a task; the scheduler does not see it."""
-
-    name: str
-    code: Code
-    payload: wire.Parcel  # b"": no arguments
-    needs: tuple[ObjectId, ...]
-    num_returns: int
-    shape: Shape
-    depth: int
-    origin: int
-    read_only: bool  # the arrays that it receives
-    seed: int | None  # of the random numbers that it draws
-    surroundings: Surroundings
-
-
 class Maker(NamedTuple):
     """Where an object comes from, in words for people."""
 
     what: str  # a task's name, "put", "arguments of f"
     origin: int  # the cell that all this started in; the kernel's rooms know what the number means
+
+
+@dataclass(slots=True, eq=False)
+class Recipe:
+    """What tasks of one template have in common, and the scheduler does not see."""
+
+    template: TaskTemplate
+    code: Code
+    read_only: bool  # the arrays that they receive
+    surroundings: Surroundings
+    takes_cpus: bool = field(init=False)
+    maker: Maker = field(init=False)  # of the results
+
+    def __post_init__(self) -> None:
+        """Said once for all its tasks."""
+        self.takes_cpus = bool(cpus_in(self.template.shape))
+        self.maker = Maker(self.template.name, self.template.origin)
+
+
+class TaskBody(NamedTuple):
+    """What a worker needs to run a task. Tasks without arguments, of one recipe, may share one."""
+
+    recipe: Recipe
+    payload: wire.Parcel = b""  # b"": no arguments
+    needs: tuple[ObjectId, ...] = ()
+    seed: int | None = None  # of the random numbers that it draws
 
 
 def parked_objects(code: Code, payload: wire.Parcel) -> tuple[ObjectId, ...]:
@@ -139,15 +152,17 @@ class Books:
 
     def free(self, objects: Iterable[ObjectId]) -> None:
         """The scheduler says that nobody can ask for these any more."""
+        values, makers = self.values, self.makers
         for object_id in objects:
-            stored = self.values.pop(object_id, None)
+            stored = values.pop(object_id, None)
             if stored is None:
                 continue
-            self.makers.pop(object_id, None)
-            self.discard(stored)
-            copy = self.copies.pop(object_id, None)
-            if copy is not None and copy is not stored:
-                self.discard(copy)
+            makers.pop(object_id, None)
+            if stored.block is not None:
+                self.discard(stored)
+                copy = self.copies.pop(object_id, None)
+                if copy is not None and copy is not stored:
+                    self.discard(copy)
 
     def note_copy(self, object_id: ObjectId, copy: StoredValue) -> None:
         """The object is on disk as well, if it is still wanted."""
@@ -205,43 +220,53 @@ class Books:
             maker = self._last_maker = Maker(what, origin)
         self.makers[object_id] = maker
 
-    def stage(self, key: ReportKey, results: tuple[StoredValue, ...]) -> None:
-        """A worker reports; the scheduler has yet to say whether the report counts."""
-        for stored in results:
+    def stage(self, reports: Mapping[ReportKey, tuple[StoredValue, ...]], blocks: Iterable[StoredValue]) -> None:
+        """Workers report; the scheduler has yet to say which reports count. `blocks`: those that lie in memory."""
+        for stored in blocks:
             self.count_block(stored)
-        self.staged[key] = results
+        self.staged.update(reports)
 
     def publish(self, key: ReportKey) -> list[ObjectId]:
         """The report counts: its results are the task's."""
         task = key[1]
         results = self.staged.pop(key)
-        body = self.bodies.pop(task)
-        if len(results) != body.num_returns:  # it raised: one error for all
-            results = (results[0],) * body.num_returns if results else ()
+        recipe = self.bodies.pop(task).recipe
+        number = recipe.template.num_returns
+        if len(results) != number:  # it raised: one error for all
+            results = (results[0],) * number if results else ()
         published = []
         for index, stored in enumerate(results):
             object_id = returned_object(task, index)
             self.values[object_id] = stored
-            self.note_maker(object_id, body.name, body.origin)
+            self.makers[object_id] = recipe.maker
             published.append(object_id)
         return published
 
+    def publish_all(self, results: Iterable[tuple[TaskId, object]]) -> None:
+        """These reports count, each with one small result: a StoredValue."""
+        bodies, values, makers = self.bodies, self.values, self.makers
+        for task, stored in results:
+            object_id: ObjectId = task  # type: ignore[assignment] # see ids.returned_object
+            values[object_id] = stored  # type: ignore[assignment] # it comes back from the scheduler
+            makers[object_id] = bodies.pop(task).recipe.maker
+
     def publish_failure(self, task: TaskId, argument: ObjectId | None, reason: str) -> list[ObjectId]:
         """No worker wrote the outcome: an argument failed, or the worker was lost."""
-        body = self.bodies.pop(task)
+        recipe = self.bodies.pop(task).recipe
+        template = recipe.template
         if argument is not None:
             stored = self.values.get(argument) or lost_object(argument)
-            stored = stored._replace(via=(*stored.via, body.name))
+            stored = stored._replace(via=(*stored.via, template.name))
         else:
             advice = "Look at what it printed last, give it more (max_retries), or find out why it crashes."
             if reason.endswith(ENDED_BY_RESTART):
                 advice = "Run it again, or restart without `now` (--now): then jray waits for what runs."
-            text = f"Task {body.name} was lost: {reason}. Its retries are used up. {advice}"
+            text = f"Task {template.name} was lost: {reason}. Its retries are used up. {advice}"
             stored = StoredValue(True, pack_own_error(WorkerCrashedError(text)), None, (), "WorkerCrashedError")  # noqa: FBT003
-        published = [returned_object(task, index) for index in range(body.num_returns)]
+        published = [returned_object(task, index) for index in range(template.num_returns)]
         for object_id in published:
             self.values[object_id] = stored
-            self.note_maker(object_id, body.name, body.origin)
+            self.makers[object_id] = recipe.maker
         return published
 
     def discard_stale(self) -> None:
@@ -253,41 +278,52 @@ class Books:
 
     # ---- what goes to workers
 
-    def run_message(self, task: TaskId, attempt: int) -> wire.Run:
-        """All that a worker needs to run this attempt."""
-        body = self.bodies[task]
-        payload, payload_id = self._unparcel(body.payload) if body.payload != b"" else (None, 0)
-        arguments = tuple((need, self.values[need].to_wire()) for need in dict.fromkeys(body.needs))
-        return wire.Run(
-            task,
-            attempt,
-            body.name,
-            body.code.key,
-            tuple([(captured, self.values[captured].to_wire()) for captured in body.code.captured]),
-            payload,
-            payload_id,
-            arguments,
-            body.num_returns,
-            body.shape,
-            body.depth,
-            body.origin,
-            body.read_only,
-            body.seed,
+    def run_messages(self, runs: Iterable[tuple[TaskId, int]]) -> Iterator[tuple[Recipe, wire.Runs]]:
+        """All that a worker needs to run these attempts, in this order: one message for those of one recipe."""
+        recipe: Recipe | None = None
+        attempts: list[wire.Attempt] = []
+        for task, attempt in runs:
+            body = self.bodies[task]
+            if body.recipe is not recipe:
+                if recipe is not None:
+                    yield recipe, self._runs(recipe, attempts)
+                recipe, attempts = body.recipe, []
+            payload: bytes | wire.Wire | None = body.payload or None  # type: ignore[assignment] # see the next line
+            payload_id = 0
+            if type(body.payload) is int:
+                payload_id = body.payload
+                payload = self.values[ObjectId(payload_id)].to_wire()
+            arguments: tuple[tuple[ObjectId, wire.Wire], ...] = ()
+            if body.needs:
+                arguments = tuple([(need, self.values[need].to_wire()) for need in dict.fromkeys(body.needs)])
+            attempts.append((task, attempt, payload, payload_id, arguments, body.seed))
+        if recipe is not None:
+            yield recipe, self._runs(recipe, attempts)
+
+    def _runs(self, recipe: Recipe, attempts: list[wire.Attempt]) -> wire.Runs:
+        template, code = recipe.template, recipe.code
+        return wire.Runs(
+            template.name,
+            code.key,
+            tuple([(captured, self.values[captured].to_wire()) for captured in code.captured]),
+            template.num_returns,
+            template.shape,
+            template.depth,
+            template.origin,
+            recipe.read_only,
+            attempts,
         )
 
-    def _unparcel(self, parcel: wire.Parcel) -> tuple[wire.Wire, int]:
-        if isinstance(parcel, bytes):
-            return (False, parcel, None, (), ""), 0
-        return self.values[ObjectId(parcel)].to_wire(), parcel
-
-    def arenas_of(self, run: wire.Run) -> Iterator[WorkerId]:
-        """The arenas that a worker must be able to read for this attempt."""
-        stored = [value for _, value in (*run.captured, *run.arguments)]
-        if run.payload is not None:
-            stored.append(run.payload)
-        for _, _, block, *_ in stored:
-            if block is not None:
-                yield block[0]
+    @staticmethod
+    def arenas_of(runs: wire.Runs) -> set[WorkerId]:
+        """The arenas that a worker must be able to read for these attempts."""
+        arenas = {value[2][0] for _, value in runs.captured if value[2] is not None}
+        for _, _, payload, _, arguments, _ in runs.attempts:
+            if arguments:
+                arenas.update(value[2][0] for _, value in arguments if value[2] is not None)
+            if type(payload) is tuple and payload[2] is not None:
+                arenas.add(payload[2][0])
+        return arenas
 
     def close(self) -> None:
         """Forget everything. Views that are still in use stay valid."""

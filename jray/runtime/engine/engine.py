@@ -19,8 +19,8 @@ from typing import Any
 from jray.exceptions import JrayError
 from jray.runtime import wire
 from jray.runtime.core import messages as m
+from jray.runtime.core.lines import LINE_BUDGET_S
 from jray.runtime.core.memory import StoreLimits
-from jray.runtime.core.resources import cpus_in
 from jray.runtime.core.scheduler import Scheduler
 from jray.runtime.engine.books import Books, TaskBody
 from jray.runtime.engine.endings import broken, closed
@@ -46,6 +46,7 @@ from jray.runtime.waiters import Delivery, Waiters
 
 logger = logging.getLogger("jray")
 
+_SLOW_S = 2 * LINE_BUDGET_S  # so much in workers' lines says that this process is slow to answer
 _next_worker = count(1).__next__  # of the process: references of an earlier runtime never meet their likes
 
 
@@ -94,11 +95,13 @@ class Engine:
     def submit(self, spec: m.TaskSpec, body: TaskBody) -> None:
         """A task of this process."""
         self.books.bodies[spec.task] = body
-        self.inbox.post(m.TaskSubmitted(time.monotonic(), spec))
+        inbox = self.inbox
+        inbox.post(m.TaskSubmitted(time.monotonic(), spec))
         placement = self.scheduler.placement  # read without the lock: a wrong guess costs a little time, no more
-        can_start = placement.has_free_cpus or not cpus_in(spec.shape)
-        is_news = spec.shape not in placement.queues  # perhaps a request that can never be met: the user should hear
-        if can_start or is_news or len(self.inbox) % DRIVE_EVERY == 0:
+        can_start = placement.has_free_cpus or not body.recipe.takes_cpus
+        # Perhaps a request that can never be met: the user should hear.
+        is_news = spec.template.shape not in placement.queues
+        if can_start or is_news or len(inbox.events) % DRIVE_EVERY == 0:
             self.drive()
 
     @shielded
@@ -108,16 +111,11 @@ class Engine:
         if stored.block is not None:
             self.books.uncounted.append(stored)
         self.inbox.post(m.ObjectPut(time.monotonic(), object_id, KERNEL, contains, stored.shared_bytes))
-        if stored.block is not None or len(self.inbox) % DRIVE_EVERY == 0:
+        if stored.block is not None or len(self.inbox.events) % DRIVE_EVERY == 0:
             self.drive()
 
     def claim(self, packed: Packed) -> Room | None:
-        """Permission to store a value of this process; None when it travels in messages. Waits while the store is full.
-
-        Raises:
-            ObjectStoreFullError: there is no room, and there will be none.
-            RuntimeError: the thread that would bring the answer must not wait for it.
-        """
+        """As `room_for`. RuntimeError: the thread that would bring the answer must not wait for it."""
         return room_for(packed, self._desk.allowance)
 
     def _note_copied(self, copied: Copied) -> None:
@@ -168,12 +166,13 @@ class Engine:
                 return None
             delivery = Delivery(missing, short, until_failure=until_failure)
             self._waiters.add(delivery)
-            return delivery
+        self._listener.end_nap()
+        return delivery
 
     @shielded
     def end_wait(self, delivery: Delivery) -> None:
         """The thread does not wait any more."""
-        if delivery.is_listed:
+        if self._waiters.waits(delivery):
             with self.locked():
                 self._waiters.remove(delivery)
 
@@ -185,6 +184,7 @@ class Engine:
                 self._after.append(callback)
             else:
                 self._waiters.add_callback(object_id, callback)
+                self._listener.end_nap()
 
     def memory_of(self, arena: WorkerId) -> Descriptor:
         """What an arena can be read through.
@@ -202,14 +202,16 @@ class Engine:
     @shielded
     def drive(self) -> None:
         """Handle what is in the inbox, unless somebody else is at it."""
-        while self.inbox and not self._lock._is_owned():  # type: ignore[attr-defined] # noqa: SLF001
-            if not self._lock.acquire(blocking=False):
+        lock, inbox = self._lock, self.inbox
+        while inbox and not lock._is_owned():  # type: ignore[attr-defined] # noqa: SLF001
+            if not lock.acquire(blocking=False):
                 return
             try:
                 self._handle([])
             finally:
-                self._lock.release()
-            self._call_back()
+                lock.release()
+            if self._after:
+                self._call_back()
 
     @contextlib.contextmanager
     def locked(self) -> Any:
@@ -230,7 +232,7 @@ class Engine:
             return
         while self.books.uncounted:
             self.books.count_block(self.books.uncounted.popleft())
-        if self._desk.allowance.has_news:
+        if self._desk.allowance.added:
             self._desk.return_excess()
         self.inbox.take_all(events, self._keeper.take_in)
         if not events:
@@ -240,15 +242,21 @@ class Engine:
             self._performer.perform(self.scheduler.handle(events))
         except Exception as error:  # noqa: BLE001 - a bug of ours; everybody who waits must hear of it
             self._break(error)
-        if self.books.staged:
-            self.books.discard_stale()
-        if self.books.has_retired:
-            self.books.give_back_retired()
-        if self.books.freed:
+        self._tidy(events)
+
+    def _tidy(self, events: list[m.Event]) -> None:
+        """What no instruction says: what a batch of events has left behind."""
+        books = self.books
+        if books.staged:
+            books.discard_stale()
+        if books.has_retired:
+            books.give_back_retired()
+        if books.freed:
             self._performer.tell_freed()
         if self._desk.is_anybody_gone:
             self._desk.forget_gone(events)
-        self._keeper.trim()
+        if books.arena is not None:
+            self._keeper.trim()
 
     def _break(self, error: BaseException) -> None:
         logger.critical("jray's engine broke.", exc_info=error)
@@ -267,12 +275,14 @@ class Engine:
             return 0, "", 0
         task = next(iter(record.lease.line))
         body = self.books.bodies.get(task)
-        return (task, body.name, body.origin) if body is not None else (0, "", 0)
+        return (task, *body.recipe.maker) if body is not None else (0, "", 0)
 
     # ---- the IO thread
 
     def _run(self) -> None:
         while not self.is_closed:  # a turn may have taken the wake-up call of `close` for another's
+            if (budget_s := self.scheduler.placement.lines.budget_s) > _SLOW_S and self._may_nap():
+                self._listener.nap(budget_s / 4)
             ready = self._listener.poll()
             try:
                 self._turn(ready)
@@ -284,6 +294,15 @@ class Engine:
             if self.guard.is_postponed:
                 time.sleep(0.0005)  # the main thread is in the books now; let it get out
                 self.guard.deliver()
+
+    def _may_nap(self) -> bool:
+        """Whether a cell computes, from which each turn takes the GIL, and nobody waits for anything."""
+        is_waited_for = (
+            self._waiters.is_anybody_there
+            or self.scheduler.memory.requests
+            or self.pool_desk.set_ups.is_anybody_waiting
+        )
+        return not is_waited_for and self.scheduler.placement.is_well_supplied
 
     def _turn(self, ready: list[tuple[int, int]]) -> None:
         with self._lock:
@@ -297,20 +316,21 @@ class Engine:
                 self._show(output)
             with self._lock:
                 self._take_in(heard)
-        self._call_back()
-        self.drive()
+        if self._after:
+            self._call_back()
+        if self.inbox:
+            self.drive()
 
     def _take_in(self, heard: Heard) -> None:
-        for key, results in heard.reports:
-            self.books.stage(key, results)  # with their events: what is staged and not published is stale
+        if heard.reports:
+            self.books.stage(heard.reports, heard.blocks)  # with their events: what is not published now is stale
         for handle, done in heard.set_ups:
             if self.pool_desk.set_ups.note(handle.worker, done):
                 heard.events.append(m.WorkerSpoiled(time.monotonic(), handle.worker))
         self._handle(heard.events)
-        for event in heard.events:
-            if isinstance(event, m.WorkerLost | m.WorkerRefused):
-                self._performer.forget_worker(event.worker)
-                self.pool_desk.set_ups.forget(event.worker)
+        for worker in heard.gone:
+            self._performer.forget_worker(worker)
+            self.pool_desk.set_ups.forget(worker)
         for handle, asked in heard.unseen:
             self._performer.show_again(handle, asked.arena)
         if heard.questions and self.error is None and not self.is_closed:

@@ -11,9 +11,9 @@ from typing import Any
 
 from jray.runtime import wire
 from jray.runtime.core import messages as m
-from jray.runtime.engine.books import Books, ReportKey, TaskBody, parked_objects
+from jray.runtime.engine.books import Books, Recipe, ReportKey, TaskBody, parked_objects
 from jray.runtime.engine.sink import OutputText
-from jray.runtime.ids import TaskId
+from jray.runtime.ids import TaskId, WorkerId
 from jray.runtime.own_modules import Imported, Sign
 from jray.runtime.pool.worker_pool import Handle
 from jray.runtime.serde.code import Code
@@ -24,13 +24,15 @@ from jray.runtime.surroundings import Surroundings
 class Heard:
     """What one turn of the IO thread has brought in."""
 
-    __slots__ = ("events", "outputs", "questions", "reports", "set_ups", "unseen")
+    __slots__ = ("blocks", "events", "gone", "outputs", "questions", "reports", "set_ups", "unseen")
 
     def __init__(self) -> None:
         """Nothing yet."""
         self.events: list[m.Event] = []
-        self.reports: list[tuple[ReportKey, tuple[StoredValue, ...]]] = []  # what came with TaskFinished and TaskFailed
+        self.reports: dict[ReportKey, tuple[StoredValue, ...]] = {}  # what came with TaskFinished and TaskFailed
+        self.blocks: list[StoredValue] = []  # those in it that lie in shared memory
         self.outputs: list[OutputText] = []
+        self.gone: list[WorkerId] = []  # workers that were lost, or refused
         self.questions: list[tuple[Handle, wire.AskResources]] = []
         self.set_ups: list[tuple[Handle, wire.SetUpDone]] = []
         self.unseen: list[tuple[Handle, wire.AskArena]] = []  # arenas to be shown again
@@ -44,6 +46,7 @@ class Interpreter:
         self._books = books
         self._readers: dict[type, Callable[[Heard, Handle, float, Any], None]] = {
             wire.Done: self._done,
+            wire.Returned: self._returned,
             wire.Submit: self._submit,
             wire.Put: self._put,
             wire.Wait: self._wait,
@@ -69,59 +72,62 @@ class Interpreter:
         Raises:
             ProtocolError: a message that no worker may send.
         """
-        for received in messages:
-            reader = self._readers.get(type(received))
-            if reader is None:
-                msg = f"Worker {handle.label} sent a {type(received).__name__}, which only the kernel may send."
-                raise wire.ProtocolError(msg)
-            reader(heard, handle, at, received)
+        readers = self._readers
+        try:
+            for received in messages:
+                readers[type(received)](heard, handle, at, received)
+        except KeyError as error:
+            if error.args[0] in readers:
+                raise
+            msg = f"Worker {handle.label} sent a {type(received).__name__}, which only the kernel may send."
+            raise wire.ProtocolError(msg) from None
 
     def _done(self, heard: Heard, handle: Handle, at: float, done: wire.Done) -> None:
-        results = tuple(_own_value(handle, result) for result in done.results)
-        worker, task, attempt = handle.worker, done.task, done.attempt
+        worker, task, attempt, took_s = handle.worker, done.task, done.attempt, done.took_s
         if task in self._books.timed:
-            self._books.timed[task] = done.took_s
-        heard.reports.append(((worker, task, attempt), results))
+            self._books.timed[task] = took_s
+        results = tuple([_own_value(handle, result) for result in done.results])
+        if len(results) == 1 and not done.raised and not done.contains:
+            (stored,) = results
+            if stored.block is None and not stored.failed:
+                heard.events.append(m.AttemptsReturned(at, worker, [(task, attempt, took_s, stored)]))
+                return
+        heard.reports[worker, task, attempt] = results
         if done.raised:
-            heard.events.append(m.TaskFailed(at, worker, task, attempt, done.took_s))
-        else:
-            failed = [stored.failed for stored in results]
-            sizes = [stored.shared_bytes for stored in results]
-            heard.events.append(
-                m.TaskFinished(
-                    at,
-                    worker,
-                    task,
-                    attempt,
-                    done.took_s,
-                    tuple(failed) if any(failed) else (),
-                    done.contains,
-                    tuple(sizes) if any(sizes) else (),
-                )
-            )
+            heard.events.append(m.TaskFailed(at, worker, task, attempt, took_s))
+            return
+        failed: tuple[bool, ...] = ()
+        sizes: tuple[int, ...] = ()
+        for stored in results:
+            if stored.failed:
+                failed = tuple([result.failed for result in results])
+            if stored.block is not None:
+                sizes = tuple([result.shared_bytes for result in results])
+                heard.blocks.append(stored)
+        heard.events.append(m.TaskFinished(at, worker, task, attempt, took_s, failed, done.contains, sizes))
+
+    def _returned(self, heard: Heard, handle: Handle, at: float, sent: wire.Returned) -> None:
+        reports: list[tuple[TaskId, int, float, object]] = []
+        timed = self._books.timed
+        stored = StoredValue(False, None, None)  # noqa: FBT003 - a named field
+        try:
+            for task, attempt, took_s, head, kind in sent.reports:
+                if head != stored.head or kind != stored.kind:  # many return the same
+                    stored = StoredValue(False, head, None, (), kind)  # noqa: FBT003
+                reports.append((task, attempt, took_s, stored))
+                if timed and task in timed:
+                    timed[task] = took_s
+        except (TypeError, ValueError) as error:
+            msg = f"Worker {handle.label} sent reports that can't be understood: {error}."
+            raise wire.ProtocolError(msg) from error
+        heard.events.append(m.AttemptsReturned(at, handle.worker, reports))
 
     def _submit(self, heard: Heard, handle: Handle, at: float, sent: wire.Submit) -> None:
         code = _code_of(handle, sent)
-        self._books.bodies[sent.task] = TaskBody(
-            sent.name,
-            code,
-            sent.payload,
-            sent.needs,
-            sent.num_returns,
-            sent.shape,
-            sent.depth,
-            sent.origin,
-            sent.read_only,
-            sent.seed,
-            self._surroundings_of(handle, sent),
-        )
-        spec = m.TaskSpec(
-            sent.task,
+        template = m.TaskTemplate(
             sent.name,
             sent.function,
             sent.shape,
-            sent.needs + parked_objects(code, sent.payload),
-            sent.pins,
             sent.num_returns,
             sent.max_retries,
             sent.depth,
@@ -129,14 +135,23 @@ class Interpreter:
             handle.worker,
             sent.origin,
         )
-        heard.events.append(m.TaskSubmitted(at, spec))
+        recipe = Recipe(template, code, sent.read_only, self._surroundings_of(handle, sent))
+        bodies, events = self._books.bodies, heard.events
+        try:
+            for task, needs, pins, payload, seed in sent.tasks:
+                bodies[task] = TaskBody(recipe, payload, needs, seed)
+                all_needs = needs + parked_objects(code, payload)
+                events.append(m.TaskSubmitted(at, m.TaskSpec(task, template, all_needs, pins)))
+        except (TypeError, ValueError) as error:
+            msg = f"Worker {handle.label} submitted tasks that can't be understood: {error}."
+            raise wire.ProtocolError(msg) from error
 
     def _surroundings_of(self, handle: Handle, sent: wire.Submit) -> Surroundings:
         if sent.surroundings is not None:
             return _surroundings(handle, sent.surroundings)
         parent = self._books.bodies.get(sent.parent)
         if parent is not None:
-            return parent.surroundings
+            return parent.recipe.surroundings
         if handle.surroundings is None:
             msg = f"Worker {handle.label} submitted a task, and was sent nothing to run."
             raise wire.ProtocolError(msg)
@@ -154,8 +169,8 @@ class Interpreter:
         self._books.count_block(stored)
         self._books.values[put.object] = stored
         body = self._books.bodies.get(put.task)
-        what, origin = (f"put in {body.name}", body.origin) if body is not None else ("put in a worker", 0)
-        self._books.note_maker(put.object, what, origin)
+        name, origin = body.recipe.maker if body is not None else ("a worker", 0)
+        self._books.note_maker(put.object, f"put in {name}", origin)
         heard.events.append(m.ObjectPut(at, put.object, handle.worker, put.contains, stored.shared_bytes))
 
     def _wait(self, heard: Heard, handle: Handle, at: float, wait: wire.Wait) -> None:

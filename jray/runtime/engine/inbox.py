@@ -24,22 +24,18 @@ class Inbox:
     def __init__(self, books: Books, wake: Callable[[], None]) -> None:
         """`wake` makes the IO thread look in here; it is safe everywhere."""
         self._books, self._wake = books, wake
-        self._events: deque[m.Event] = deque()
+        self.events: deque[m.Event] = deque()  # without refs and copies
         # Refs that were made. One value may hold thousands: so ids, and no Python function in between.
         self._taken: deque[ObjectId] = deque()
         self.retain = self._taken.append
         self._dropped: deque[ObjectId] = deque()  # finalizers of refs append here
         self._copied: deque[Copied] = deque()  # the mover appends here
-        self.post = self._events.append
+        self.post = self.events.append
         self.note_copied = self._copied.append
-
-    def __len__(self) -> int:
-        """How many events, without refs and copies."""
-        return len(self._events)
 
     def __bool__(self) -> bool:
         """Whether there is anything to handle."""
-        return bool(self._events or self._taken or self._dropped or self._copied)
+        return bool(self.events or self._taken or self._dropped or self._copied)
 
     def release(self, object_id: ObjectId) -> None:
         """One ref less. Wakes the IO thread when much memory can be freed."""
@@ -64,22 +60,23 @@ class Inbox:
         Looked into against their order: what has ended by now was taken before, and what was taken was posted before.
         """
         views = tuple(unmap_ended()) if ended else ()
-        gone = (*views, *_all_of(self._dropped))
-        taken = _all_of(self._taken)
-        while self._events:
-            events.append(self._events.popleft())
+        gone = _all_of(self._dropped) if self._dropped else ()
+        taken = _all_of(self._taken) if self._taken else ()
+        posted = self.events
+        while posted:
+            events.append(posted.popleft())
         if taken:
             events.append(m.RefsTaken(time.monotonic(), KERNEL, taken))
         if views:
             events.append(m.ViewsDropped(time.monotonic(), KERNEL, views))
-        if gone:
-            events.append(m.RefsDropped(time.monotonic(), KERNEL, gone))
+        if views or gone:
+            events.append(m.RefsDropped(time.monotonic(), KERNEL, views + gone))
         while self._copied:
             events.append(take_in(self._copied.popleft()))
 
     def clear(self) -> None:
         """Nobody will handle it."""
-        self._events.clear()
+        self.events.clear()
         self._taken.clear()
         self._dropped.clear()
         self._copied.clear()
@@ -87,4 +84,4 @@ class Inbox:
 
 def _all_of(queue: deque[ObjectId]) -> tuple[ObjectId, ...]:
     """What is in it now; others go on appending."""
-    return tuple([queue.popleft() for _ in range(len(queue))]) if queue else ()
+    return tuple([queue.popleft() for _ in range(len(queue))])

@@ -7,6 +7,7 @@ import os
 import select
 import time
 from collections.abc import Callable
+from typing import Any
 
 from jray.runtime import wire
 from jray.runtime.core import messages as m
@@ -14,8 +15,10 @@ from jray.runtime.engine.books import Books
 from jray.runtime.engine.hearing import Heard, Interpreter
 from jray.runtime.engine.sink import OutputText
 from jray.runtime.ids import WorkerId
-from jray.runtime.pool.worker_pool import Handle, Pipe, WorkerPool
+from jray.runtime.pool.pipes import Pipe
+from jray.runtime.pool.worker_pool import Handle, WorkerPool
 from jray.runtime.pool.zygote import Fact, Zygote
+from jray.runtime.store.journal import read_journal
 from jray.runtime.system import WakeUp, make_poller
 
 _MOST_STILLBORN = 3  # zygotes in a row that ended before any worker was born: then something is wrong with Python
@@ -36,6 +39,7 @@ class Listener:
         self._handles: dict[int, Handle] = {}  # by descriptor
         self._refused: list[tuple[WorkerId, str]] = []  # workers that could not be started, and why
         self._timer: float | None = None
+        self._is_napping = False
         self._stillborn = 0
         self._poller.register(self._wake_up.descriptor, select.POLLIN)
         self._poller.register(pool.zygote.descriptor, select.POLLIN)
@@ -49,6 +53,17 @@ class Listener:
         """Wait until something can be heard: (descriptor, what) pairs."""
         timeout_s = -1.0 if self._timer is None else max(0.0, self._timer - time.monotonic())
         return self._poller.poll(timeout_s)
+
+    def nap(self, timeout_s: float) -> None:
+        """Let what can be heard pile up for so long, or until `end_nap`."""
+        self._is_napping = True
+        self._wake_up.wait(timeout_s)
+        self._is_napping = False
+
+    def end_nap(self) -> None:
+        """Somebody waits for what can be heard. Costs nothing when there is no nap."""
+        if self._is_napping:
+            self.wake()
 
     def start(self, worker: WorkerId, gpus: tuple[int, ...]) -> None:
         """Start a worker that sees these GPUs, and listen to it.
@@ -89,8 +104,10 @@ class Listener:
                 self._hear_zygote(heard, zygote, now, current_task)
         if len(self._pool.zygotes) > 1:
             self._end_unneeded_zygotes()
-        refused, self._refused = self._refused, []
-        heard.events += [m.WorkerRefused(now, worker, reason) for worker, reason in refused]
+        if self._refused:
+            refused, self._refused = self._refused, []
+            heard.events += [m.WorkerRefused(now, worker, reason) for worker, reason in refused]
+            heard.gone += [worker for worker, _ in refused]
         if self._timer is not None and now >= self._timer:
             self._timer = None
             heard.events.append(m.TimerFired(now))
@@ -99,6 +116,9 @@ class Listener:
     def _hear_worker(  # noqa: PLR0917 - one call site
         self, heard: Heard, handle: Handle, descriptor: int, what: int, now: float, current_task: CurrentTask
     ) -> None:
+        if what == select.POLLIN and descriptor == handle.descriptor:  # the usual case
+            self._read_stream(heard, handle, now, current_task)
+            return
         for pipe in (handle.stdout, handle.stderr):
             if descriptor == pipe.descriptor:
                 if not self._read_pipe(heard, handle, pipe, current_task) and what & select.POLLHUP:
@@ -117,11 +137,7 @@ class Listener:
         try:
             messages = handle.channel.receive()
             if messages:
-                for received in messages:
-                    if type(received) is wire.Done and received.is_piped:
-                        self._read_pipes(heard, handle, current_task)
-                    elif type(received) is wire.SetUpDone and received.is_piped:
-                        self._read_pipes(heard, handle, _always(0, received.name, received.origin))
+                self._hear_output(heard, handle, messages, current_task)
                 self._interpreter.read(heard, handle, now, messages)
                 return True
         except wire.ProtocolError as error:
@@ -130,6 +146,17 @@ class Listener:
         if messages is None:
             self._give_up(handle, handle.channel.socket.fileno())
         return False
+
+    def _hear_output(self, heard: Heard, handle: Handle, messages: list[Any], current_task: CurrentTask) -> None:
+        """What was written before something ended is heard before its end. All of it is there when we hear the end."""
+        for received in messages:
+            kind = type(received)
+            if kind is wire.Returned or kind is wire.Done or kind is wire.SetUpDone:
+                if handle.has_piped:
+                    is_set_up = kind is wire.SetUpDone
+                    who = _always(0, received.name, received.origin) if is_set_up else current_task
+                    self._read_pipes(heard, handle, who)
+                return
 
     def _read_pipes(self, heard: Heard, handle: Handle, current_task: CurrentTask) -> None:
         self._read_pipe(heard, handle, handle.stdout, current_task)
@@ -197,15 +224,24 @@ class Listener:
             self._forget(handle)
             reason = f"worker {handle.label} could not be started ({os.strerror(fact.status)})"
             heard.events.append(m.WorkerRefused(now, handle.worker, reason))
+            heard.gone.append(handle.worker)
 
     def _lost(self, heard: Heard, handle: Handle, reason: str, now: float, current_task: CurrentTask) -> None:
         while self._read_stream(heard, handle, now, current_task):
             pass  # what it said before it died still counts
+        self._read_left(heard, handle, now)
         for pipe in (handle.stdout, handle.stderr):
             while self._read_pipe(heard, handle, pipe, current_task):
                 pass
         self._forget(handle)
         heard.events.append(m.WorkerLost(now, handle.worker, reason))
+        heard.gone.append(handle.worker)
+
+    def _read_left(self, heard: Heard, handle: Handle, now: float) -> None:
+        """It also had gathered reports of tasks that were done."""
+        left = read_journal(self._pool.arenas[handle.worker])
+        with contextlib.suppress(wire.ProtocolError):  # it died in the middle of writing: then that task was not done
+            self._interpreter.read(heard, handle, now, wire.Frames().feed(left))
 
     def _forget(self, handle: Handle) -> None:
         for descriptor in handle.descriptors():

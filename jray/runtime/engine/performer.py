@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from jray.runtime import wire
 from jray.runtime.core import messages as m
@@ -48,6 +48,7 @@ class Performer:
             m.SendTasks: self._send_tasks,
             m.RecallTasks: self._recall,
             m.PublishReport: self._publish_report,
+            m.PublishReports: self._publish_reports,
             m.PublishFailure: self._publish_failure,
             m.ReplyToWait: self._reply,
             m.FreeObjects: self._free,
@@ -73,20 +74,25 @@ class Performer:
 
     def set_up(self, worker: WorkerId, set_up: SetUp) -> None:
         """Have a worker run this between two tasks."""
-        self._send(worker, [*self._surround(worker, set_up.surroundings), set_up.message])
+        handle = self._pool.handles.get(worker)
+        if handle is not None:
+            self._send(worker, [*self._surround(handle, set_up.surroundings), set_up.message])
 
     def _start_worker(self, order: m.StartWorker) -> None:
         self._listener.start(order.worker, order.gpus)
+        handle = self._pool.handles.get(order.worker)
+        if handle is None:
+            return
         messages: list[Any] = [*self._keeper.terms()]
         for message, surroundings in self.set_ups.messages_for(order.worker):
-            messages += [*self._surround(order.worker, surroundings), message]
+            messages += [*self._surround(handle, surroundings), message]
         self._send(order.worker, messages)
 
-    def _surround(self, worker: WorkerId, surroundings: Surroundings) -> list[wire.Surround]:
+    @staticmethod
+    def _surround(handle: Handle, surroundings: Surroundings) -> Sequence[wire.Surround]:
         """What must be said to a worker before something that has these surroundings; mostly nothing."""
-        handle = self._pool.handles.get(worker)
-        if handle is None or surroundings == handle.surroundings:
-            return []
+        if surroundings is handle.surroundings or surroundings == handle.surroundings:
+            return ()
         handle.surroundings = surroundings
         return [wire.Surround(surroundings.to_wire())]
 
@@ -103,18 +109,17 @@ class Performer:
 
     def _send_tasks(self, order: m.SendTasks) -> None:
         handle = self._pool.handles.get(order.worker)
+        if handle is None:
+            return
         messages: list[Any] = []
-        said: Surroundings | None = None
-        for task, attempt in order.runs:
-            body = self._books.bodies[task]
-            if body.surroundings is not said:  # mostly all have the same
-                messages += self._surround(order.worker, body.surroundings)
-                said = body.surroundings
-            run = self._books.run_message(task, attempt)
-            self._show_arenas(order.worker, self._books.arenas_of(run))
-            if handle is not None and not handle.code.knows(run.code):
-                messages += handle.code.teach(body.code)
-            messages.append(run)
+        for recipe, runs in self._books.run_messages(order.runs):
+            messages += self._surround(handle, recipe.surroundings)
+            arenas = self._books.arenas_of(runs)
+            if arenas:
+                self._show_arenas(order.worker, arenas)
+            if not handle.code.knows(runs.code):
+                messages += handle.code.teach(recipe.code)
+            messages.append(runs)
         self._send(order.worker, messages)
 
     def _recall(self, order: m.RecallTasks) -> None:
@@ -123,12 +128,18 @@ class Performer:
     def _publish_report(self, order: m.PublishReport) -> None:
         self._deliver(self._books.publish((order.worker, order.task, order.attempt)))
 
+    def _publish_reports(self, order: m.PublishReports) -> None:
+        self._books.publish_all(order.results)
+        objects = cast("list[ObjectId]", [task for task, _ in order.results])  # see ids.returned_object
+        self._after += self._waiters.deliver(objects)
+
     def _publish_failure(self, order: m.PublishFailure) -> None:
         self._deliver(self._books.publish_failure(order.task, order.argument, order.reason))
 
     def _deliver(self, objects: list[ObjectId]) -> None:
-        for object_id in objects:
-            self._after += self._waiters.deliver(object_id, failed=self._books.values[object_id].failed)
+        values = self._books.values
+        failed = [object_id for object_id in objects if values[object_id].failed]
+        self._after += self._waiters.deliver(objects, failed)
 
     def _reply(self, order: m.ReplyToWait) -> None:
         ask = self._books.asks.pop((order.worker, order.request), None)

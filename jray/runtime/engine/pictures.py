@@ -165,4 +165,4 @@ class Pictures:
         """Where an object comes from; of one that is still to come: its task."""
         maker = self._books.makers.get(object_id)
         body = self._books.bodies.get(task_of(object_id)) if maker is None else None
-        return Maker(body.name, body.origin) if body is not None else maker
+        return body.recipe.maker if body is not None else maker

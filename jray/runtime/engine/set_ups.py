@@ -58,6 +58,11 @@ class SetUps:
         rest = self._first.get(worker)
         return rest[0] if rest else None
 
+    @property
+    def is_anybody_waiting(self) -> bool:
+        """Whether a caller waits for one."""
+        return bool(self._waiting)
+
     def begin(self, set_up: SetUp, workers: Iterable[WorkerId]) -> None:
         """Run it in all workers to come; its caller waits for these."""
         set_up.before = self._kept.get(set_up.key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import os
 import select
@@ -15,41 +14,13 @@ from jray.exceptions import WorkerCrashedError
 from jray.runtime.ids import WorkerId
 from jray.runtime.pool.known_code import KnownCode
 from jray.runtime.pool.lines import Channel, ControlLane
+from jray.runtime.pool.pipes import Pipe, ReadyToRead
 from jray.runtime.pool.zygote import Zygote
 from jray.runtime.surroundings import Surroundings
 from jray.runtime.system import Descriptor, make_memory
 from jray.runtime.wire import ArenaGone, ArenaShown
 
-_PIPE_READ_BYTES = 64 * 1024
 _ORPHAN_MS = 2_000  # a killed process is gone long before
-_PIPE_READS = 64  # at most so many in a row: a flood must not keep the engine from its work
-
-
-class Pipe:
-    """Our end of a worker's descriptor 1 or 2: what C code and child processes write."""
-
-    __slots__ = ("_decoder", "descriptor", "stream")
-
-    def __init__(self, stream: str, descriptor: int) -> None:
-        """`stream` is "stdout" or "stderr"."""
-        os.set_blocking(descriptor, False)
-        self.stream, self.descriptor = stream, descriptor
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def read(self) -> str:
-        """What was written since the last look; empty when nothing is there."""
-        parts = []
-        with contextlib.suppress(BlockingIOError):
-            for _ in range(_PIPE_READS):
-                part = os.read(self.descriptor, _PIPE_READ_BYTES)
-                if not part:
-                    break
-                parts.append(self._decoder.decode(part))
-        return "".join(parts)
-
-    def close(self) -> None:
-        """Close our end."""
-        os.close(self.descriptor)
 
 
 @dataclass(slots=True, eq=False)
@@ -65,9 +36,16 @@ class Handle:
     pid: int = 0  # 0 until the zygote has told
     is_doomed: bool = False  # kill it as soon as its pid is known
     why_killed: str = ""  # if it is by us
+    descriptor: int = field(init=False)  # of its stream
+    has_piped: ReadyToRead = field(init=False)  # whether something lies in its pipes
     shown: set[WorkerId] = field(default_factory=set)  # arenas that it can read
     code: KnownCode = field(default_factory=KnownCode)
     surroundings: Surroundings | None = None  # that were said to it last
+
+    def __post_init__(self) -> None:
+        """The pipes are there."""
+        self.descriptor = self.channel.socket.fileno()
+        self.has_piped = ReadyToRead(self.stdout.descriptor, self.stderr.descriptor)
 
     @property
     def label(self) -> str:

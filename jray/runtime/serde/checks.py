@@ -20,13 +20,13 @@ _NAMES = {"dumps": dumps, "is_": is_}  # that terms may use besides builtins
 class Checks:
     """Terms that must all be true."""
 
-    __slots__ = ("_compiled", "_held", "_terms")
+    __slots__ = ("_held", "_terms", "compiled")
 
     def __init__(self) -> None:
         """None yet."""
         self._terms: list[tuple[str, tuple[Any, ...]]] = []
         self._held = 0
-        self._compiled: Callable[[], bool] | None = None
+        self.compiled: Callable[[], bool] | None = None
 
     def add(self, term: str, *objects: Any) -> None:
         """One more: an expression in which `{0}`, `{1}` stand for the objects."""
@@ -37,16 +37,15 @@ class Checks:
         self._terms = []
 
     def hold(self) -> bool:
-        """Whether all are true. Raises what they raise."""
-        compiled = self._compiled
-        if compiled is not None:
-            return compiled()
+        """Whether all are true. Raises what they raise. `compiled`, when there is one, says the same."""
+        if self.compiled is not None:
+            return self.compiled()
         for term, objects in self._terms:
             if not _one(term, len(objects))(*objects):
                 return False
         self._held += 1
         if self._held == _COMPILE_AFTER and len(self._terms) <= _MOST_TERMS:
-            self._compiled = self._as_function()
+            self.compiled = self._as_function()
         return True
 
     def _as_function(self) -> Callable[[], bool]:

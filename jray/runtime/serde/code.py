@@ -71,6 +71,11 @@ class PackedForm:
         """The function was not packed yet."""
         self.known: tuple[Reach, Code] | None = None
 
+    def current(self) -> Code | None:
+        """What was packed last, if it holds."""
+        known = self.known
+        return known[1] if known is not None and known[0].holds() else None
+
 
 def pack_code(function: Callable[..., Any], form: PackedForm, what: str, watch: Watch | None = None) -> Code:
     """A function as it is now, with all that it reaches. `form` is this function's own.
@@ -84,9 +89,9 @@ def pack_code(function: Callable[..., Any], form: PackedForm, what: str, watch: 
     Raises:
         TypeError: it can't be pickled; the message names the part that can't, and the path to it.
     """
-    known = form.known
-    if known is not None and known[0].holds():
-        return known[1]
+    current = form.current()
+    if current is not None:
+        return current
     form.known = None
     reach = Reach(function, watch=watch)  # before packing: what changes meanwhile is seen at the next call
     code = _pack(function, reach, what)

@@ -7,6 +7,7 @@ from typing import Any
 
 _SIZED = frozenset({list, tuple, dict, set, frozenset, str, bytes, bytearray})
 _SHAPED = frozenset({"numpy", "pandas", "polars", "pyarrow", "scipy", "torch", "xarray"})  # their `shape` is cheap
+_PLAIN = {kind: kind.__name__ for kind in (type(None), bool, int, float)}
 _MOST = 60  # characters
 _in_words = lru_cache(maxsize=64)(str)  # numpy takes ten times as long for the name of a dtype
 # As Python itself would look: a metaclass may say something else, or raise.
@@ -17,6 +18,8 @@ _said_module_of = type.__dict__["__module__"].__get__
 def kind_of(value: Any) -> str:
     """The name of its type, with what can be said cheaply of its size: shape, number of elements."""
     kind = type(value)
+    if kind in _PLAIN:
+        return _PLAIN[kind]
     name: str = _name_of(kind)
     if kind in _SIZED:
         return f"{name} of {len(value)}"

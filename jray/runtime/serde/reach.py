@@ -78,7 +78,8 @@ class Reach:
         if self._is_unclear:
             return False
         try:
-            return self._checks.hold()
+            compiled = self._checks.compiled
+            return compiled() if compiled is not None else self._checks.hold()
         except Exception:  # noqa: BLE001 - a name is gone, a cell is empty, what could be pickled can't be any more
             return False
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 OUT_OF_BAND_BYTES = 64 * 1024  # buffers of this size and more go through shared memory
 _KeepLarge: TypeAlias = Callable[[pickle.PickleBuffer], bool]  # whether a buffer stays in the pickle
-_ATOMS = frozenset({type(None), bool, int, float})
+ATOMS = frozenset({type(None), bool, int, float})  # exactly these: pickle can't go wrong
 _TEXTS = frozenset({bytes, bytearray, str})
 _MARK = b"\0jray\0"
 _LENGTH_BYTES = 8
@@ -69,7 +69,7 @@ def pack(
     Raises:
         TypeError: it can't be pickled; the message names the part that can't, and the path to it.
     """
-    if type(value) in _ATOMS:
+    if type(value) in ATOMS:
         return Packed(pickle.dumps(value, 5), (), ())
     buffers: list[memoryview] = []
 
@@ -119,7 +119,7 @@ def pack_data(value: object) -> Packed | None:
 def unpack(head: bytes | memoryview, buffers: Iterable[memoryview]) -> Any:
     """The value again. Buffers are used in place: arrays are views of them."""
     if head[-len(_MARK) :] != _MARK:
-        return pickle.loads(head, buffers=buffers)
+        return pickle.loads(head, buffers=buffers) if buffers else pickle.loads(head)
     kept, loader = _load_classes(head)
     with loader:
         value = pickle.loads(head, buffers=buffers)

@@ -44,18 +44,13 @@ class Allowance:
         # Nobody waits for it: who has it may stand in a finalizer of the user's, and wait for who wants it.
         self._lock = threading.RLock()
         self._bytes = 0
-        self._added: deque[int] = deque([standing])
-        self.add = self._added.append  # so many more; safe everywhere
-
-    @property
-    def has_news(self) -> bool:
-        """Whether `take_excess` may have something to give."""
-        return bool(self._added)
+        self.added: deque[int] = deque([standing])  # as long as it is empty, `take_excess` has nothing to give
+        self.add = self.added.append  # so many more; safe everywhere
 
     @shielded
     def take_excess(self) -> int:
         """What was granted for a value that was not written, and exceeds the standing allowance: others may need it."""
-        if not self._added or not self._lock.acquire(blocking=False):
+        if not self.added or not self._lock.acquire(blocking=False):
             return 0
         try:
             self._collect()
@@ -66,8 +61,8 @@ class Allowance:
             self._lock.release()
 
     def _collect(self) -> None:
-        while self._added:
-            self._bytes += self._added.popleft()
+        while self.added:
+            self._bytes += self.added.popleft()
 
     def claim(self, size: int) -> Room:
         """Permission to write; waits for it where the allowance is too small. Can be interrupted.

@@ -43,8 +43,10 @@ class StoredValue(NamedTuple):
     @staticmethod
     def from_wire(wire: Wire) -> StoredValue:
         """Back from plain tuples."""
+        if wire[2] is None:
+            return StoredValue._make(wire)
         failed, head, block, via, kind = wire
-        return StoredValue(failed, head, None if block is None else Block(*block), via, kind)
+        return StoredValue(failed, head, Block(*block), via, kind)
 
 
 def room_for(packed: Packed, allowance: Allowance) -> Room | None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from jray.exceptions import GetTimeoutError
 from jray.runtime import wire
-from jray.runtime.backend import Call, Readiness, ResourceView, Where
+from jray.runtime.backend import Call, Callee, Readiness, ResourceView, Where
 from jray.runtime.ids import UNIT, ObjectId, id_source, returned_object
-from jray.runtime.large_values import LargeValues, pack_arguments
+from jray.runtime.large_values import LargeValues, pack_arguments, pack_plain
 from jray.runtime.object_ref import ObjectRef
-from jray.runtime.serde.code import pack_code
+from jray.runtime.serde.code import Code, pack_code
 from jray.runtime.serde.kinds import kind_of
 from jray.runtime.serde.values import Packed, pack
 from jray.runtime.store.objects import Reader, StoredValue, room_for, store
@@ -46,48 +46,60 @@ class WorkerClient:
     def submit(self, call: Call) -> list[ObjectRef[Any]]:
         """As in Backend."""
         self._link.check_is_ours()
-        code = pack_code(call.function, call.form, f"Function {call.name}", self._large.watch)
-        args, kwargs = call.args, call.kwargs
-        payload = None
-        if args or kwargs:
-            args, kwargs, payload = pack_arguments(args, kwargs, call.name, self._large)
-        needs = tuple(a._id for a in (*args, *kwargs.values()) if type(a) is ObjectRef)  # noqa: SLF001
-        parcel, payload_pins = self._park(payload)
-        context, options, task = self._context, call.options, self._next_id()
-        self._link.post(
-            wire.Submit(
-                task,
-                call.name,
-                call.key,
-                call.shape,
-                needs,
-                code.pins + payload_pins,
-                options.num_returns,
-                options.max_retries,
-                context.depth + 1,
-                context.task,
-                context.origin,
-                tuple(code),
-                parcel,
-                context.read_only if options.read_only is None else options.read_only,
-                call.seed if context.seed is None else context.seed_of_child(call.seed),
-                self._surroundings.of_a_child(),
-            )
-        )
-        if not isinstance(parcel, bytes):
+        callee, args, kwargs = call.callee, call.args, call.kwargs
+        code = callee.form.current()
+        if code is None:
+            code = pack_code(callee.function, callee.form, f"Function {callee.name}", self._large.watch)
+        parcel: wire.Parcel = b""
+        pins = code.pins
+        needs: tuple[ObjectId, ...] = ()
+        plain = pack_plain(args, kwargs) if args or kwargs else (b"", ())
+        if plain is not None:
+            parcel, needs = plain
+            pins += needs
+        else:
+            args, kwargs, payload = pack_arguments(args, kwargs, callee.name, self._large)
+            needs = tuple([a._id for a in (*args, *kwargs.values()) if type(a) is ObjectRef])  # noqa: SLF001
+            parcel, payload_pins = self._park(payload)
+            pins += payload_pins
+        context, options, task = self._context, callee.options, self._next_id()
+        surroundings = self._surroundings.of_a_child()
+        seed = call.seed if context.seed is None else context.seed_of_child(call.seed)
+        submitted: wire.Submitted = task, needs, pins, parcel, seed
+        what = callee, code, context.task, surroundings  # all that differs only now and then
+        if not self._link.add_submitted(what, submitted):
+            self._link.post_submitted(what, self._new_submit(callee, code, surroundings, submitted))
+        if type(parcel) is int:
             self.release(ObjectId(parcel))  # only now: the task pins it
         results = [returned_object(task, index) for index in range(options.num_returns)]
         refs = [self._own_ref(object_id) for object_id in results]
-        self._link.flush()
+        self._link.flush_soon()
         return refs
+
+    def _new_submit(
+        self, callee: Callee, code: Code, surroundings: wire.Wire | None, first: wire.Submitted
+    ) -> wire.Submit:
+        context, options = self._context, callee.options
+        return wire.Submit(
+            callee.name,
+            callee.key,
+            callee.shape,
+            options.num_returns,
+            options.max_retries,
+            context.depth + 1,
+            context.task,
+            context.origin,
+            tuple(code),
+            context.read_only if options.read_only is None else options.read_only,
+            surroundings,
+            [first],
+        )
 
     def on_map(self, name: str, refs: Sequence[ObjectRef[Any]], /) -> None:
         """As in Backend. Nobody looks on here."""
 
-    def _park(self, packed: Packed | None) -> tuple[wire.Parcel, tuple[ObjectId, ...]]:
+    def _park(self, packed: Packed) -> tuple[wire.Parcel, tuple[ObjectId, ...]]:
         """Arguments as they travel, and what they pin: small ones themselves, large ones as an object that we hold."""
-        if packed is None:
-            return b"", ()
         stored = self.store(packed)
         if stored.block is None:
             return stored.head or b"", packed.refs
@@ -142,6 +154,10 @@ class WorkerClient:
                 )
                 raise GetTimeoutError(msg)
             return [self.reader.read(ref._id, values[ref._id], read_only=read_only) for ref in refs]  # noqa: SLF001
+
+    def there(self, refs: Sequence[ObjectRef[Any]], count: int, /) -> list[int]:
+        """As in Backend. Nothing is known without asking."""
+        return []
 
     def wait(self, refs: Sequence[ObjectRef[Any]], count: int, deadline: float | None) -> Readiness:
         """As in Backend."""

@@ -16,6 +16,7 @@ class Context:
     """The running attempt. One object for the life of the worker; the executor changes it, everybody reads it."""
 
     gpus: tuple[int, ...] | tuple[str, ...]  # of the worker, all its life
+    runs: wire.Runs | None = None  # that the attempt is one of
     task: TaskId = NO_TASK
     attempt: int = 0
     name: str = ""
@@ -27,16 +28,19 @@ class Context:
     is_setting_up: bool = False  # no task runs, but what prepares the process for them
     _next_child: Callable[[], int] = count().__next__  # numbers its children, if it has a seed
 
-    def enter(self, run: wire.Run) -> None:
+    def enter(self, run: wire.Runs, task: TaskId, attempt: int, seed: int | None) -> None:
         """This attempt runs now."""
-        self.task, self.attempt, self.name = run.task, run.attempt, run.name
-        self.depth, self.origin, self.shape = run.depth, run.origin, run.shape
-        self.read_only, self.seed = run.read_only, run.seed
-        if run.seed is not None:
+        self.task, self.attempt, self.seed = task, attempt, seed
+        if run is not self.runs:
+            self.runs = run
+            self.name, self.depth, self.origin = run.name, run.depth, run.origin
+            self.shape, self.read_only = run.shape, run.read_only
+        if seed is not None:
             self._next_child = count().__next__
 
     def enter_set_up(self, order: wire.SetUp) -> None:
         """This function runs now; it is no attempt."""
+        self.runs = None
         self.task, self.attempt, self.name = NO_TASK, 0, f"{order.name} of jray.run_on_all"
         self.depth, self.origin, self.shape = 0, order.origin, ()
         self.read_only, self.seed, self.is_setting_up = False, None, True

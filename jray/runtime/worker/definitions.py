@@ -29,6 +29,14 @@ _NOTHING = object()
 _OF_MODULE = frozenset({"__name__", "__doc__", "__package__", "__loader__", "__spec__", "__builtins__"})
 
 
+class _Entered(NamedTuple):
+    """What is in the namespace while a function runs."""
+
+    digest: bytes
+    names: dict[str, Any]  # of the notebook
+    before: dict[str, Any]  # all that was there
+
+
 class _Loaded(NamedTuple):
     function: Callable[..., Any]
     names: dict[str, Any]  # of the notebook
@@ -54,7 +62,11 @@ class Definitions:
         self._loaded: OrderedDict[bytes, _Loaded] = OrderedDict()
         self._kept: OrderedDict[bytes, dict[str, Any]] = OrderedDict()  # names, by digest
         self._of_set_ups: dict[str, Any] = {}  # what they leave in this process may use their names for ever
-        self._entered: tuple[bytes, dict[str, Any], dict[str, Any]] | None = None  # digest, names, all that was there
+        self._entered: _Entered | None = None
+        # The function that ran last may come again, as one of many: then all that it needs is there.
+        self._left: _Entered | None = None
+        self._in_place: bytes | None = None
+        self._may_stay: bytes | None = None  # when it is left, if it has changed nothing
 
     # ---- what comes in
 
@@ -76,6 +88,8 @@ class Definitions:
             key = self._forgotten.pop()
             self._sent.pop(key, None)
             self._loaded.pop(key, None)
+            if key == self._in_place:
+                self._end_in_place()
         needed = {part for definition in self._sent.values() for part in definition.needs}
         texts = {text for definition in self._sent.values() for text in definition.texts}
         for part in self._parts.keys() - needed:
@@ -89,6 +103,13 @@ class Definitions:
 
     def enter(self, key: bytes, captured: Callable[[int], Any]) -> Callable[..., Any]:
         """The function, as it was when the task was submitted. `captured` gives large values that it reaches."""
+        if key == self._in_place:
+            loaded = self._loaded[key]
+            if loaded.reach is not None and loaded.reach.holds():
+                self._entered = self._left
+                loading.own_names = loaded.names
+                return loaded.function
+        self._end_in_place()
         sent = self._sent[key]
         if sent.missing:
             self._take_away(sent.missing)
@@ -105,16 +126,20 @@ class Definitions:
         if sent.classes:
             loading.settled.update(cid for cid, _ in sent.classes)
         self._note_entered(sent, loaded)
+        is_plain = not sent.missing and not sent.classes and not self._kept
+        self._may_stay = key if is_plain and loaded.reach is not None else None
         return loaded.function
 
     def enter_whole(self, code: Code) -> Callable[..., Any]:
         """The same for a function that sets this process up, and came with all its parts."""
+        self._end_in_place()
+        self._may_stay = None
         self._parts.update(code.parts)
         sent = wire.Define(
             code.key, code.digest, code.head, code.classes, code.texts, code.missing, (), {}, is_kept=False
         )
         self._take_away(sent.missing)
-        loaded = self._load(sent, _no_large_value, is_used_again=False)
+        loaded = self._load(sent, no_large_value, is_used_again=False)
         self._note_entered(sent, loaded)
         self._of_set_ups.update(loaded.names)
         return loaded.function
@@ -127,17 +152,27 @@ class Definitions:
         """
         if self._entered is None:
             return
-        digest, names, before = self._entered
+        digest, names, before = self._left = self._entered
         self._entered = None
         namespace = self._namespace
-        if len(namespace) != len(before) or not all(map(is_, namespace.values(), before.values())):
+        if len(namespace) == len(before) and all(map(is_, namespace.values(), before.values())):
+            self._in_place = self._may_stay
+        else:
             self._keep_names(digest, names, before)
-        if len(before) > len(_OF_MODULE) or len(namespace) > len(_OF_MODULE):
+            self._in_place = None
+        if self._in_place is None:
             self._clear()
         loading.names_stay = True
         loading.own_names = ()
-        loading.brought.clear()
-        loading.settled.clear()
+        if loading.brought or loading.settled:
+            loading.brought.clear()
+            loading.settled.clear()
+
+    def _end_in_place(self) -> None:
+        """Another function comes than the one that ran last: its values go, too."""
+        if self._in_place is not None:
+            self._in_place = None
+            self._clear()
 
     def _keep_names(self, digest: bytes, names: Mapping[str, Any], before: Mapping[str, Any]) -> None:
         """What the task has bound that the notebook does not have stays, by the digest."""
@@ -153,7 +188,7 @@ class Definitions:
                 self._kept.popitem(last=False)
 
     def _note_entered(self, sent: wire.Define, loaded: _Loaded) -> None:
-        self._entered = sent.digest, loaded.names, dict(self._namespace)
+        self._entered = _Entered(sent.digest, loaded.names, dict(self._namespace))
         loading.own_names = loaded.names
 
     def _add(self, names: Mapping[str, Any]) -> None:
@@ -193,17 +228,20 @@ class Definitions:
         self._loaded[key] = loaded
         self._loaded.move_to_end(key)
         if len(self._loaded) > _MOST_LOADED:
-            self._loaded.popitem(last=False)
+            self._loaded.popitem(last=False)  # never the one that runs: it is the last
 
     def _clear(self) -> None:
         namespace = self._namespace
+        if len(namespace) == len(_OF_MODULE):
+            return
         stay = _STAYING if len(namespace) < _MOST_NAMES else frozenset()
         for name in [name for name, value in namespace.items() if type(value) not in stay and name not in _OF_MODULE]:
             del namespace[name]
         self._add(self._of_set_ups)
 
 
-def _no_large_value(number: int) -> Any:
+def no_large_value(number: int) -> Any:
+    """For functions that reach none."""
     msg = f"Large value {number} was named by a function that has none."
     raise LookupError(msg)
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pickle import dumps
 from typing import Any
 
 from jray.exceptions import JrayError, SetUpError, TaskCancelledError, TaskError, WorkerCrashedError
 from jray.runtime import backend, wire
 from jray.runtime.ids import ObjectId
+from jray.runtime.large_values import with_values
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.serde.code import Code
 from jray.runtime.serde.errors import pack_error, pack_own_error
 from jray.runtime.serde.kinds import kind_of
 from jray.runtime.serde.results import NamedResults, Raised
-from jray.runtime.serde.values import pack, unpack
+from jray.runtime.serde.values import ATOMS, pack, unpack
 from jray.runtime.store.objects import Reader, StoredValue, room_for, store
 from jray.runtime.surroundings import Seen
 from jray.runtime.worker.context import Context
+from jray.runtime.worker.definitions import no_large_value
 from jray.runtime.worker.link import Link
 from jray.runtime.worker.output import flush_output
 from jray.runtime.worker.randomness import RandomState
@@ -37,24 +40,31 @@ class Executor:
         self._definitions = link.definitions
         self._unfit: tuple[str, BaseException] | None = None  # which set-up function failed here, and why
 
-    def run(self, run: wire.Run) -> None:
+    def run(self, run: wire.Runs, attempt: wire.Attempt) -> None:
         """Run an attempt and report it."""
-        self._context.enter(run)
+        task, number, _, _, _, seed = attempt
+        self._context.enter(run, task, number, seed)
         began = time.perf_counter()
         stored: list[StoredValue] = []
         try:
             self._surroundings.enter(self._link.surroundings, run.origin, run.shape)
             began = time.perf_counter()
-            contains = self._run_and_store(run, stored)
+            contains = self._run_and_store(run, attempt, stored)
             raised = False
         except BaseException as error:  # noqa: BLE001 - whatever the user's code raises is its result
             self._take_back(stored)
             stored, contains, raised = [self._stored_error(error)], (), True
         self._definitions.leave()
-        is_piped = flush_output()
-        took_s = time.perf_counter() - began
-        results = tuple(value.to_wire() for value in stored)
-        self._link.post(wire.Done(run.task, run.attempt, raised, took_s, results, contains, is_piped))
+        flush_output()
+        now = time.perf_counter()
+        link = self._link
+        if len(stored) == 1 and not raised and not contains and link.may_gather(run, now):
+            failed, head, block, _, kind = stored[0]
+            if not failed and block is None and link.gather((task, number, now - began, head or b"", kind)):
+                return
+        results = tuple([value.to_wire() for value in stored])
+        link.post(wire.Done(task, number, raised, now - began, results, contains))
+        link.flush()
 
     def set_up(self, order: wire.SetUp) -> None:
         """Run a function that prepares this process for tasks, and report it."""
@@ -74,17 +84,23 @@ class Executor:
             if order.is_condition:
                 self._unfit = order.name, error
         self._definitions.leave()
-        is_piped = flush_output()
+        flush_output()
         self._context.leave_set_up()
-        self._link.post(wire.SetUpDone(order.number, order.name, order.origin, packed, order.is_condition, is_piped))
+        self._link.post(wire.SetUpDone(order.number, order.name, order.origin, packed, order.is_condition))
 
-    def _run_and_store(self, run: wire.Run, stored: list[StoredValue]) -> tuple[tuple[ObjectId, ...], ...]:
+    def _run_and_store(
+        self, run: wire.Runs, attempt: wire.Attempt, stored: list[StoredValue]
+    ) -> tuple[tuple[ObjectId, ...], ...]:
         """The results go into `stored`, one by one; returned are the refs in each."""
         if self._unfit is not None:
             self._refuse(*self._unfit)
-        if run.seed is not None or self._random.is_seeded:
-            self._random.apply(run.seed)
-        result = self._call(run)
+        *_, seed = attempt
+        if seed is not None or self._random.is_seeded:
+            self._random.apply(seed)
+        result = self._call(run, attempt)
+        if type(result) in ATOMS and run.num_returns == 1:  # what most tasks return that are many
+            stored.append(StoredValue(False, dumps(result, 5), None, (), kind_of(result)))  # noqa: FBT003
+            return ()
         names: Sequence[str] | None = None
         if type(result) is NamedResults:
             result, names = result
@@ -115,31 +131,32 @@ class Executor:
                 self._link.arena.free(value.block.offset)
                 self._link.allowance.add(value.block.length)
 
-    def _call(self, run: wire.Run) -> Any:
-        read = partial(self._reader.read, read_only=run.read_only)
+    def _call(self, run: wire.Runs, attempt: wire.Attempt) -> Any:
         function = self._function(run)
-        if run.payload is None:
+        _, _, payload, payload_id, arguments, _ = attempt
+        if payload is None:
             return function()
-        args, kwargs = read(ObjectId(run.payload_id), StoredValue.from_wire(run.payload))
-        if run.arguments:
-            values = {object_id: read(object_id, StoredValue.from_wire(wired)) for object_id, wired in run.arguments}
-            args = [_value_of(argument, values) for argument in args]
-            kwargs = {name: _value_of(argument, values) for name, argument in kwargs.items()}
+        read = partial(self._reader.read, read_only=run.read_only)
+        packed = unpack(payload, ()) if isinstance(payload, bytes) else read(ObjectId(payload_id), _stored(payload))
+        values = {object_id: read(object_id, _stored(wired)) for object_id, wired in arguments} if arguments else {}
+        args, kwargs = with_values(packed, values)
         return function(*args, **kwargs)
 
-    def _function(self, run: wire.Run) -> Callable[..., Any]:
+    def _function(self, run: wire.Runs) -> Callable[..., Any]:
+        if not run.captured:
+            return self._definitions.enter(run.code, no_large_value)
         loaded: dict[int, Any] = {}  # each once, however many things hold it
 
         def captured(number: int) -> Any:
             if number not in loaded:
                 object_id, wired = run.captured[number]
-                stored = StoredValue.from_wire(wired)
+                stored = _stored(wired)
                 loaded[number] = self._reader.read(object_id, stored, read_only=run.read_only)
             return loaded[number]
 
         return self._definitions.enter(run.code, captured)
 
-    def _split(self, result: Any, run: wire.Run) -> list[Any]:
+    def _split(self, result: Any, run: wire.Runs) -> list[Any]:
         """The results, one for each ref."""
         if run.num_returns == 1:
             return [result]
@@ -184,6 +201,9 @@ class Executor:
         return StoredValue(True, packed, None, (), kind)  # noqa: FBT003 - a named field
 
 
+_stored = StoredValue.from_wire
+
+
 def _unpack_whole(pickled: wire.Pickle) -> Any:
     head, buffers = pickled
     return unpack(head, [memoryview(bytearray(buffer)) for buffer in buffers])
@@ -192,10 +212,3 @@ def _unpack_whole(pickled: wire.Pickle) -> Any:
 def _fetched(argument: Any) -> Any:
     """The value of a ref; anything else as it is."""
     return backend.current().fetch([argument], None)[0] if type(argument) is ObjectRef else argument
-
-
-def _value_of(argument: Any, values: dict[ObjectId, Any]) -> Any:
-    """The value of a ref; anything else as it is."""
-    if type(argument) is ObjectRef:
-        return values[argument._id]  # noqa: SLF001 - the runtime's own
-    return argument

@@ -20,15 +20,13 @@ from resource import RLIMIT_NOFILE, getrlimit
 from typing import Any
 
 from jray.runtime import wire
-from jray.runtime.ids import ObjectId, WorkerId
-from jray.runtime.interrupts import refuse_finalizers
-from jray.runtime.store.allowance import Allowance, Room, RoomRequest, no_descriptors, refusal
+from jray.runtime.ids import WorkerId
+from jray.runtime.store.allowance import Room, RoomRequest, no_descriptors, refusal
 from jray.runtime.store.arena import Arena
-from jray.runtime.store.mapping import ended, leave_to_owner, unmap_ended
 from jray.runtime.surroundings import Surroundings
 from jray.runtime.system import Descriptor, return_freed_memory, usable_cpus
 from jray.runtime.worker.definitions import Definitions
-from jray.runtime.worker.refs import HeldObjects
+from jray.runtime.worker.sender import Sender
 
 _READ_BYTES = 64 * 1024  # more would make malloc ask the system for fresh pages at every read
 _LINGER_S = 0.0001
@@ -36,48 +34,39 @@ _REST_MS = 1_000
 _PACKET_BYTES = wire.LARGEST_PACKET + 1024  # a piece is packed once more
 
 
-class Link:
+class Link(Sender):
     """Sends, receives, and keeps what has arrived."""
 
     def __init__(self, worker: WorkerId, stream: socket.socket, control: socket.socket, arena: Arena) -> None:
         """All descriptors came from the zygote; `arena` is this worker's own."""
+        super().__init__(stream, arena, self._ask_room)
         self.worker = worker
-        self.arena = arena
-        self.held = HeldObjects()
-        self.views = HeldObjects()  # those that are mapped here; each is held as well
-        self.allowance = Allowance(self._ask_room, lambda: None)  # every flush looks for what was not used
         self.next_request = count(1).__next__
         self._asked: dict[int, RoomRequest] = {}
         self._keep_warm = 0
         self._has_worked = False  # since it last gave memory back
-        self.line: deque[tuple[wire.Run, Surroundings | None]] = deque()  # attempts that were not started
         self.set_ups: deque[tuple[wire.SetUp, Surroundings | None]] = deque()  # to be run before the next attempt
         self.surroundings: Surroundings | None = None  # of what `next_run` gave last
         self._said: Surroundings | None = None  # of what comes next in the stream
         self.definitions = Definitions()
         self._replies: dict[int, wire.Reply] = {}
-        self._stream = stream
         self._linger_s = _LINGER_S if usable_cpus() > 1 else 0.0  # the only CPU has better things to do
         self._is_readable = select.poll()
         self._is_readable.register(stream, select.POLLIN)
         self._control = control
         self._frames = wire.Frames()
         self._reading = threading.Lock()  # who reads the stream: the main thread, or the helper after a recall
-        self._sending = threading.RLock()  # only to notice a finalizer that comes back: see flush
-        self._outbox: deque[Any] = deque()
         self._memories: dict[WorkerId, Descriptor] = {worker: arena.memory}
         self._unseen: set[WorkerId] = set()  # arenas that we were shown without a descriptor left to see them
         self._arrived = threading.Condition()  # a descriptor, or a reply for a thread
         self._parts: dict[int, list[wire.ReplyPart]] = {}
         self._ended: dict[int, Any] = {}
         self._take_in = self._readers()
-        self.is_inherited = False  # this process is a fork of the worker: the line is not ours
-        leave_to_owner(lambda: None)  # every flush looks for them
 
     def _readers(self) -> dict[type, Callable[[Any], None]]:
         """What is done with each kind of message on the stream."""
         return {
-            wire.Run: lambda run: self.line.append((run, self._said)),
+            wire.Runs: self._take_runs,
             wire.Define: self.definitions.define,
             wire.Forget: self.definitions.forget,
             wire.SetUp: lambda set_up: self.set_ups.append((set_up, self._said)),
@@ -90,70 +79,8 @@ class Link:
 
     def start_helper(self) -> None:
         """Begin to read the control lane."""
-        threading.Thread(target=self._read_control, name="jray-control", daemon=True).start()
-
-    def disown(self) -> None:
-        """In a fork that a task made (multiprocessing, say): what is said here would come from the worker's mouth."""
-        self.is_inherited = True
-
-    def check_is_ours(self) -> None:
-        """Before anything is written into the arena, and before anything is sent.
-
-        Raises:
-            RuntimeError: this is a fork of the worker.
-        """
-        if self.is_inherited:
-            msg = (
-                "jray was used in a process that a task forked. Only the task's own process can talk to the runtime. "
-                "Call jray there, or start jray tasks instead of processes."
-            )
-            raise RuntimeError(msg)
-
-    # ---- sending
-
-    def post(self, sent: Any) -> None:
-        """Queue a message; it goes out with the next flush."""
-        self._outbox.append(sent)
-
-    def flush(self) -> None:
-        """Send what is queued. What we took goes before it, what we dropped after it.
-
-        Raises:
-            RuntimeError: this is a fork of the worker.
-        """
-        self.check_is_ours()
-        if self._sending._is_owned():  # type: ignore[attr-defined] # noqa: SLF001
-            return  # a finalizer runs in the middle of a flush: what it posted goes out with the next one
-        with self._sending:
-            for object_id in unmap_ended():
-                self.drop_view(object_id)
-            # The news first, then the outbox: a message that needs an object was posted before the object was dropped.
-            taken, dropped = self.held.news() if self.held.has_news else ((), ())
-            viewed, unviewed = self.views.news() if self.views.has_news else ((), ())
-            messages: list[Any] = [wire.Taken(taken)] if taken else []
-            if viewed:
-                messages.append(wire.Viewed(viewed))
-            while self._outbox:
-                messages.append(self._outbox.popleft())
-            if unviewed:
-                messages.append(wire.Unviewed(unviewed))
-            if dropped:
-                messages.append(wire.Dropped(dropped))
-            unused = self.allowance.take_excess()
-            if unused:
-                messages.append(wire.ReturnRoom(unused))
-            if messages:
-                self._send(messages)
-
-    def take_view(self, object_id: ObjectId) -> None:
-        """One view more will exist in this process. It counts as a ref, too."""
-        self.held.retain(object_id)
-        self.views.retain(object_id)
-
-    def drop_view(self, object_id: ObjectId) -> None:
-        """There is one view less."""
-        self.views.release(object_id)
-        self.held.release(object_id)
+        self.helper = threading.Thread(target=self._read_control, name="jray-control", daemon=True)
+        self.helper.start()
 
     def _ask_room(self, size: int) -> Room:
         """Wait until the kernel grants so much. If the thread goes away meanwhile, the allowance gets it."""
@@ -166,22 +93,10 @@ class Link:
         self.flush()
         return request.wait()
 
-    def _send(self, messages: Iterable[Any]) -> None:
-        try:
-            self._stream.sendall(wire.frame(messages))
-        except OSError:
-            os._exit(0)  # the kernel is gone, and we with it
-
-    @property
-    def has_something_to_send(self) -> bool:
-        """Whether a flush would send anything."""
-        has_news = self.held.has_news or self.views.has_news or self.allowance.has_news
-        return bool(self._outbox or ended or has_news)
-
     # ---- receiving, in the main thread
 
-    def next_run(self) -> wire.Run | wire.SetUp:
-        """The next attempt to run, or what is to be run before it; waits for it."""
+    def next_run(self) -> tuple[wire.Runs | wire.SetUp, wire.Attempt | None]:
+        """The next attempt to run, and what is known of it; or what is to be run before it. Waits for it."""
         while True:
             try:
                 next_one = self.line.popleft()
@@ -190,12 +105,12 @@ class Link:
             else:
                 self._has_worked = True
                 if not self.set_ups:  # asked now: what was sent before the attempt is there, whoever reads the stream
-                    run, self.surroundings = next_one
-                    return run
+                    runs, attempt, self.surroundings = next_one
+                    return runs, attempt
                 self.line.appendleft(next_one)
             if self.set_ups:
                 set_up, self.surroundings = self.set_ups.popleft()
-                return set_up
+                return set_up, None
             if self.has_something_to_send:
                 self.flush()
             with self._reading:
@@ -232,23 +147,15 @@ class Link:
                 self._receive(timeout_s)
             self.hand_back()
 
-    def refuse_to_wait(self) -> None:
-        """Before a wait.
-
-        Raises:
-            RuntimeError: a finalizer in the middle of a flush wants to wait for what it could not ask.
-        """
-        refuse_finalizers(self._sending)
-
     def hand_back(self) -> None:
         """Give back all that was not started."""
         runs = []
         while True:
             try:
-                run, _ = self.line.popleft()
+                _, (task, attempt, *_), _ = self.line.popleft()
             except IndexError:
                 break
-            runs.append((run.task, run.attempt))
+            runs.append((task, attempt))
         if runs:
             self.post(wire.HandBack(tuple(runs)))
             self.flush()
@@ -264,6 +171,10 @@ class Link:
     def _sort(self, messages: Iterable[Any]) -> None:
         for received in messages:
             self._take_in[type(received)](received)
+
+    def _take_runs(self, runs: wire.Runs) -> None:
+        said = self._said
+        self.line.extend([(runs, attempt, said) for attempt in runs.attempts])
 
     def _take_reply(self, reply: wire.Reply) -> None:
         self._replies[reply.request] = reply
@@ -330,18 +241,29 @@ class Link:
 
     def _read_control(self) -> None:
         pieces = bytearray()
+        asked = select.poll()
+        asked.register(self._control, select.POLLIN)
+        asked.register(self.is_called.descriptor, select.POLLIN)
         while True:
-            packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 1)
-            if not packet:
-                os._exit(0)
-            (received,) = wire.decode(packet)
-            if isinstance(received, wire.Piece):
-                pieces += received.data
-                if received.data:
-                    continue
-                (received,) = wire.decode(bytes(pieces))
-                pieces.clear()
-            self._hear(received, descriptors)
+            for descriptor, _ in asked.poll(self.look_again_ms):
+                if descriptor == self.is_called.descriptor:
+                    self.is_called.clear()
+                else:
+                    self._read_packet(pieces)
+            self.send_gathered()
+
+    def _read_packet(self, pieces: bytearray) -> None:
+        packet, descriptors, _, _ = socket.recv_fds(self._control, _PACKET_BYTES, 1)
+        if not packet:
+            os._exit(0)
+        (received,) = wire.decode(packet)
+        if isinstance(received, wire.Piece):
+            pieces += received.data
+            if received.data:
+                return
+            (received,) = wire.decode(bytes(pieces))
+            pieces.clear()
+        self._hear(received, descriptors)
 
     def _hear(self, received: Any, descriptors: list[int]) -> None:
         match received:

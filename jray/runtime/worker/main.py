@@ -54,12 +54,12 @@ def run_worker(birth: Birth) -> None:
     watch_imports(modules, surroundings, link.post)
     executor = Executor(link, client.reader, context, surroundings, _label(birth))
     while True:
-        order = link.next_run()
-        if isinstance(order, wire.Run):
-            executor.run(order)
-        else:
+        order, attempt = link.next_run()
+        if isinstance(order, wire.SetUp):
             executor.set_up(order)
-        link.flush()
+            link.flush()
+        elif attempt is not None:
+            executor.run(order, attempt)
 
 
 def _label(birth: Birth) -> str:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import codecs
 import ctypes
-import fcntl
 import io
 import os
 import sys
-import termios
 from typing import TYPE_CHECKING
 
 from jray.runtime import wire
@@ -23,7 +21,6 @@ from jray.runtime.worker.link import Link
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-_NOTHING = bytes(4)  # as FIONREAD says it: no byte waits
 _LINE_BYTES = 8192  # text without a newline is sent in pieces of about this size
 
 
@@ -75,18 +72,13 @@ def redirect(link: Link, context: Context) -> None:
     send_with(show)
 
 
-_libc = ctypes.CDLL(None)
+_flush_c = ctypes.CDLL(None).fflush
 
 
-def flush_output() -> bool:
-    """Send what was written but not finished with a newline; also what C code keeps in its buffers.
-
-    Returns:
-        Whether something lies in the pipes of descriptors 1 and 2.
-    """
+def flush_output() -> None:
+    """Send what was written but not finished with a newline; also what C code keeps in its buffers."""
     _flush_streams()
-    _libc.fflush(None)
-    return _is_filled(1) or _is_filled(2)
+    _flush_c(None)
 
 
 def _flush_streams() -> None:
@@ -95,10 +87,3 @@ def _flush_streams() -> None:
             stream.flush()
         except (OSError, ValueError, AttributeError):
             continue  # the task closed or replaced it: it is the task's own
-
-
-def _is_filled(descriptor: int) -> bool:
-    try:
-        return fcntl.ioctl(descriptor, termios.FIONREAD, _NOTHING) != _NOTHING
-    except OSError:
-        return False  # the task closed it

@@ -13,10 +13,11 @@ class HeldObjects:
 
     def __init__(self) -> None:
         """Nothing is held."""
-        self._retained: deque[ObjectId] = deque()
-        self._released: deque[ObjectId] = deque()
-        self.retain = self._retained.append
-        self.release = self._released.append
+        # As long as both are empty, `news` has nothing to tell.
+        self.retained: deque[ObjectId] = deque()
+        self.released: deque[ObjectId] = deque()
+        self.retain = self.retained.append
+        self.release = self.released.append
         self._counts: dict[ObjectId, int] = {}
         self._known: set[ObjectId] = set()  # the kernel believes that we hold them
 
@@ -24,25 +25,20 @@ class HeldObjects:
     def adopt(self, object_id: ObjectId) -> None:
         """A ref that the kernel has counted for us already: we submitted or put it."""
         self._known.add(object_id)
-        self._retained.append(object_id)
-
-    @property
-    def has_news(self) -> bool:
-        """Whether `news` may have something to tell."""
-        return bool(self._retained or self._released)
+        self.retained.append(object_id)
 
     @shielded
     def news(self) -> tuple[tuple[ObjectId, ...], tuple[ObjectId, ...]]:
         """(taken, dropped) since the last call. One caller at a time."""
-        releases = len(self._released)  # first: whatever was released by now was retained before
+        releases = len(self.released)  # first: whatever was released by now was retained before
         touched: dict[ObjectId, None] = {}
         counts = self._counts
-        while self._retained:
-            object_id = self._retained.popleft()
+        while self.retained:
+            object_id = self.retained.popleft()
             counts[object_id] = counts.get(object_id, 0) + 1
             touched[object_id] = None
         for _ in range(releases):
-            object_id = self._released.popleft()
+            object_id = self.released.popleft()
             counts[object_id] = counts.get(object_id, 0) - 1
             touched[object_id] = None
         taken, dropped = [], []

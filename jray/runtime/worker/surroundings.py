@@ -53,10 +53,14 @@ class TaskSurroundings:
             self._threads.apply(shape, given.environment)
             self._modules.places = {place.name: place for place in given.modules}
             self._aim()
+            self._put(self._path, self._environment)
+            self._remember()
         if origin != self._origin:  # modules may have been written since
             self._origin = origin
             importlib.invalidate_caches()
-        self._put(self._path, self._environment)
+        if sys.path != self._path or environment_here() != self._environment:
+            self._put(self._path, self._environment)
+            self._remember()
         if working_directory() != self._directory:
             self._go_to(self._directory)
 
@@ -84,6 +88,12 @@ class TaskSurroundings:
             for name, value in environment.items():
                 if variables.get(name) != value:
                     os.environb[name] = value
+
+    def _remember(self) -> None:
+        """All is as it should be. From now on both dictionaries hold the same objects: that compares much faster."""
+        variables = environment_here()
+        if variables == self._environment:
+            self._environment = dict(variables)
 
     @staticmethod
     def _go_to(directory: bytes) -> None:

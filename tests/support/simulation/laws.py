@@ -121,7 +121,7 @@ class Laws:
         self.jobs[spec.task] = self.unfinished[spec.task] = Job(spec)
         if self.modules is not None:
             self.modules.note_submitted(spec.task)
-        results = [returned_object(spec.task, index) for index in range(spec.num_returns)]
+        results = [returned_object(spec.task, index) for index in range(spec.template.num_returns)]
         self.things.update((result, Thing()) for result in results)
         return results
 
@@ -145,11 +145,14 @@ class Laws:
         job.starts += 1
         law(not job.is_over, f"{task:x} starts although its outcome is published")
         law(attempt == job.attempts, f"attempt {attempt} of {task:x} starts, but {job.attempts} was sent since")
-        law(job.spec.max_retries < 0 or job.starts <= job.spec.max_retries + 1, f"{task:x} is started too often")
+        law(
+            job.spec.template.max_retries < 0 or job.starts <= job.spec.template.max_retries + 1,
+            f"{task:x} is started too often",
+        )
         for other in self.workers.values():
             runs_it = other is not worker and other.is_alive and other.body and other.body.task == task
             law(not runs_it, f"{task:x} runs in two workers")
-        wanted = gpus_in(job.spec.shape)
+        wanted = gpus_in(job.spec.template.shape)
         share = min(wanted, UNIT)
         has_them = share * len(worker.gpus) == wanted
         law(has_them, f"{task:x} does not have its GPUs: it wants {wanted}, and sees {worker.gpus}")
@@ -186,7 +189,7 @@ class Laws:
         free = [UNIT] * (dict(self.total).get(GPU, 0) // UNIT)
         for worker in self.workers.values():
             for gpu in worker.gpus if worker.is_alive and worker.body is not None else ():
-                free[gpu] -= min(UNIT, gpus_in(self.jobs[worker.body.task].spec.shape))
+                free[gpu] -= min(UNIT, gpus_in(self.jobs[worker.body.task].spec.template.shape))
         return not amount or (max(free, default=0) >= amount if amount < UNIT else free.count(UNIT) * UNIT >= amount)
 
     def _used(self) -> Counter[str]:
@@ -194,7 +197,7 @@ class Laws:
         for worker in self.workers.values():
             if not worker.is_alive or worker.body is None:
                 continue
-            for name, amount in self.jobs[worker.body.task].spec.shape:
+            for name, amount in self.jobs[worker.body.task].spec.template.shape:
                 if name != CPU or not worker.is_blocked:
                     used[name] += amount
         return used
@@ -211,10 +214,8 @@ class Laws:
                 self._judge_ended(order)
             case m.SendTasks(worker, runs):
                 self._judge_sent(worker, runs)
-            case m.PublishReport(task, worker, attempt):
-                report = self.staged.get((task, worker, attempt))
-                law(report is not None, f"a report of {task:x} is published that nobody wrote")
-                self._publish(task, report)
+            case m.PublishReport() | m.PublishReports():
+                self._judge_published(order)
             case m.PublishFailure(task, argument, reason):
                 self._judge_failure(task, argument, reason)
                 self._publish(task, None)
@@ -228,6 +229,16 @@ class Laws:
             case m.WarnUser(text):
                 law(text not in self.warnings or self.is_resized, f"said twice: {text}")
                 self.warnings.append(text)
+
+    def _judge_published(self, order: m.PublishReport | m.PublishReports) -> None:
+        if isinstance(order, m.PublishReport):
+            reports = [(order.task, self.staged.get((order.task, order.worker, order.attempt)))]
+        else:
+            reports = order.results
+        for task, report in reports:
+            is_real = report is not None and (report.task, report.worker, report.attempt) in self.staged
+            law(is_real and report.task == task, f"a report of {task:x} is published that nobody wrote")
+            self._publish(task, report)
 
     def _judge_ended(self, order: m.EndWorker | m.KillWorker) -> None:
         worker = order.worker
@@ -247,7 +258,7 @@ class Laws:
         law(not worker.is_ended, f"tasks are sent to {worker_id}, which was told to end")
         law(worker_id not in self.retired, f"tasks are sent to {worker_id}, which should get no more")
         if not worker.owes:
-            self._judge_grant(self.jobs[runs[0][0]].spec.shape)
+            self._judge_grant(self.jobs[runs[0][0]].spec.template.shape)
         for task, attempt in runs:
             job = self.jobs[task]
             law(not job.is_over, f"{task:x} is sent although its outcome is published")
@@ -257,7 +268,10 @@ class Laws:
                 elsewhere = any(other_task == task for other_task, _ in other.owes)
                 law(not elsewhere, f"{task:x} is sent to {worker_id} while {other.id} has it")
             for owed, _ in worker.owes:
-                law(self.jobs[owed].spec.shape == job.spec.shape, f"{task:x} does not fit the lease of {worker_id}")
+                law(
+                    self.jobs[owed].spec.template.shape == job.spec.template.shape,
+                    f"{task:x} does not fit the lease of {worker_id}",
+                )
             for need in job.spec.needs:
                 law(self.things[need].fate is Fate.READY, f"{task:x} is sent without its argument {need:x}")
             for pin in job.spec.pins:
@@ -267,7 +281,7 @@ class Laws:
     def _judge_grant(self, shape: Shape) -> None:
         """Of CPUs to a worker that had none. What is really held is at most what the kernel knows to be held."""
         holders = [worker for worker in self.workers.values() if worker.is_alive and not worker.is_blocked]
-        held = sum(cpus_in(self.jobs[task].spec.shape) for w in holders for task, _ in list(w.owes)[:1])
+        held = sum(cpus_in(self.jobs[task].spec.template.shape) for w in holders for task, _ in list(w.owes)[:1])
         total, more = dict(self.total).get(CPU, 0), cpus_in(shape)
         law(not more or held + more <= total, f"{more} CPU are granted: {held} are held already, of {total}")
 
@@ -277,7 +291,7 @@ class Laws:
             law(argument in job.spec.needs, f"{task:x} fails because of {argument:x}, which it does not need")
             law(self.things[argument].fate is Fate.FAILED, f"{task:x} fails, but its argument {argument:x} did not")
         elif reason not in self.refusals:
-            tolerated = job.spec.max_retries
+            tolerated = job.spec.template.max_retries
             law(tolerated >= 0, f"{task:x} fails, but may be retried for ever")
             law(job.charges == tolerated + 1, f"{task:x} fails after {job.charges} losses; it survives {tolerated}")
 
@@ -286,7 +300,7 @@ class Laws:
         law(not job.is_over, f"{task:x} is published twice")
         job.is_over = True
         del self.unfinished[task]
-        for index in range(job.spec.num_returns):
+        for index in range(job.spec.template.num_returns):
             thing = self.things[returned_object(task, index)]
             is_good = isinstance(report, m.TaskFinished) and not (report.failed and report.failed[index])
             thing.fate = Fate.READY if is_good else Fate.FAILED
@@ -337,7 +351,7 @@ class Laws:
             law(wait.said.releases and wait.cpus > 0, f"no reply to {wait.said}, which is over")
         for order in orders:
             if owed and isinstance(order, m.SendTasks):
-                shape = self.jobs[order.runs[0][0]].spec.shape
+                shape = self.jobs[order.runs[0][0]].spec.template.shape
                 law(not cpus_in(shape), f"{order} overtakes {owed[0].said}, which stands ahead of all queued")
 
     def check_nobody_is_forgotten(self) -> None:
@@ -354,15 +368,17 @@ class Laws:
             law(not worker.line, f"{worker.line} were not called back from {worker.id}")
             is_late = worker.id in self.retired and (not worker.owes or self.retired[worker.id])
             law(not is_late, f"{worker.id} should have ended")
-        without_cpu = sum(not cpus_in(self.jobs[task].spec.shape) for w in self.workers.values() for task, _ in w.owes)
+        without_cpu = sum(
+            not cpus_in(self.jobs[task].spec.template.shape) for w in self.workers.values() for task, _ in w.owes
+        )
         held = {task for worker in self.workers.values() for task, _ in worker.owes}
         for task, job in self.unfinished.items():
             fates = {self.things[need].fate for need in job.spec.needs}
             law(fates <= {Fate.PENDING, Fate.READY}, f"{task:x} waits for an argument that will never come")
             if task in held or Fate.PENDING in fates:
                 continue
-            has_to_wait = owed if cpus_in(job.spec.shape) else without_cpu >= MOST_WITHOUT_CPU
-            has_room = _fits(job.spec.shape, free) and self._has_gpus(gpus_in(job.spec.shape))
+            has_to_wait = owed if cpus_in(job.spec.template.shape) else without_cpu >= MOST_WITHOUT_CPU
+            has_room = _fits(job.spec.template.shape, free) and self._has_gpus(gpus_in(job.spec.template.shape))
             law(bool(has_to_wait) or not has_room, f"{task:x} could run, and does not")
 
     # ---- the end
@@ -372,7 +388,7 @@ class Laws:
         machine = Counter(dict(self.total))
         for task, job in self.unfinished.items():
             waits_for = [need for need in job.spec.needs if self.things[need].fate is Fate.PENDING]
-            law(bool(waits_for) or not _fits(job.spec.shape, machine), f"{task:x} was never done")
+            law(bool(waits_for) or not _fits(job.spec.template.shape, machine), f"{task:x} was never done")
         return set(self.unfinished)
 
     def still_needed(self) -> set[ObjectId]:
@@ -380,7 +396,7 @@ class Laws:
         needed: set[ObjectId] = set()
         todo = [pin for job in self.unfinished.values() for pin in job.spec.pins]
         for task, job in self.unfinished.items():
-            todo += [returned_object(task, index) for index in range(job.spec.num_returns)]
+            todo += [returned_object(task, index) for index in range(job.spec.template.num_returns)]
         while todo:
             object_id = todo.pop()
             if object_id not in needed:
@@ -393,7 +409,7 @@ class Laws:
         machine = Counter(dict(self.total))
         jobs = self.unfinished.values()
         ready = [job for job in jobs if all(self.things[need].fate is Fate.READY for need in job.spec.needs)]
-        return {job.spec.shape for job in ready if not _fits(job.spec.shape, machine)}
+        return {job.spec.template.shape for job in ready if not _fits(job.spec.template.shape, machine)}
 
     def refs_of_kernel(self) -> list[ObjectId]:
         """What the user's program holds."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 
 from jray.runtime.core.memory import StoreLimits
-from jray.runtime.core.messages import TaskSpec
+from jray.runtime.core.messages import TaskSpec, TaskTemplate
 from jray.runtime.core.resources import Shape, shape_of
 from jray.runtime.ids import UNIT, ObjectId, TaskId, WorkerId
 
@@ -159,19 +159,20 @@ class Mood:
         """A task with some of the held refs as arguments, and some inside its arguments."""
         self.tasks -= 1
         function = rng.choice(self.functions)
-        return TaskSpec(
-            task=task,
+        shape = rng.choice(self.shapes)
+        needs = self.some_of(rng, held)
+        pins = needs + self.some_of(rng, held)
+        template = TaskTemplate(
             name=function,
             function=function,
-            shape=rng.choice(self.shapes),
-            needs=(needs := self.some_of(rng, held)),
-            pins=needs + self.some_of(rng, held),
+            shape=shape,
             num_returns=rng.choice((1, 1, 1, 2, 0)),
             max_retries=rng.choice((0, 0, 1, 3, -1)),
             depth=depth,
             parent=parent,
             owner=owner,
         )
+        return TaskSpec(task, template, needs, pins)
 
     def some_of(self, rng: Random, held: Sequence[ObjectId]) -> tuple[ObjectId, ...]:
         """Some of the refs, mostly late ones: chains are longer that way."""

@@ -187,8 +187,10 @@ class SimulatedWorker:
         spec = self._laws.jobs[body.task].spec
         if self.store is not None and not self._write_results(body, self.store, spec):
             return
-        took_s = FUNCTIONS[spec.function]
-        contained = self._invent_contents([returned_object(spec.task, index) for index in range(spec.num_returns)])
+        took_s = FUNCTIONS[spec.template.function]
+        contained = self._invent_contents(
+            [returned_object(spec.task, index) for index in range(spec.template.num_returns)]
+        )
         if self._rng.random() < 0.5:
             # What its arguments named is pinned until the kernel hears of its end, so it may let go before,
             # even of what it gives out; of other refs in its results only afterwards.
@@ -224,10 +226,10 @@ class SimulatedWorker:
     def _submit(self) -> None:
         assert self.body is not None
         spec = self._laws.jobs[self.body.task].spec
-        if self._mood.tasks <= 0 or spec.depth >= self._mood.depth:
+        if self._mood.tasks <= 0 or spec.template.depth >= self._mood.depth:
             return
         new, refs = self._next_id(), list(self.refs)
-        child = self._mood.invent(self._rng, new, refs, parent=spec.task, depth=spec.depth + 1, owner=self.id)
+        child = self._mood.invent(self._rng, new, refs, parent=spec.task, depth=spec.template.depth + 1, owner=self.id)
         self.refs.update(dict.fromkeys(self._laws.note_submitted(child)))
         self.say(m.TaskSubmitted(0.0, child))
 
@@ -284,7 +286,7 @@ class SimulatedWorker:
         until_failure = self._rng.random() < 0.5
         task, attempt, request = self.body.task, self.body.attempt, self._requests
         said = m.WorkerWaits(0.0, self.id, task, attempt, request, objects, count, until_failure, releases)
-        self._laws.waits[(self.id, request)] = Wait(said, cpus_in(self._laws.jobs[task].spec.shape))
+        self._laws.waits[(self.id, request)] = Wait(said, cpus_in(self._laws.jobs[task].spec.template.shape))
         self.say(said)
         return request
 
@@ -361,7 +363,7 @@ class SimulatedWorker:
     def _write_results(self, body: Body, store: StoreClient, spec: m.TaskSpec) -> bool:
         """Whether it is done with that; else it waits for room."""
         if body.sizes is None:
-            body.sizes = [store.mood.size() for _ in range(spec.num_returns)]
+            body.sizes = [store.mood.size() for _ in range(spec.template.num_returns)]
         for index, size in enumerate(body.sizes):
             result = returned_object(spec.task, index)
             if not size or result in body.written:
