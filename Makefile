@@ -24,7 +24,7 @@ PYTHON ?= $(or $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help lab test pictures tour check lint format frontend bench wheel clean
+.PHONY: help lab test pictures tour check lint format frontend bench bench-check wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -72,8 +72,11 @@ format-frontend: $(NODE_MODULES)
 frontend: ## build the live widgets, where there is Node.js
 	@$(if $(HAS_NODE),$(MAKE) --no-print-directory $(FRONTEND),echo "$(NO_NODE)")
 
-bench: $(VENV)/.installed-bench ## jray's speed beside Ray's and the standard library's (BENCH_ARGS="--only put --no-ray")
+bench: $(VENV)/.installed-bench ## jray's speed beside Ray's, loky's, Dask's and the standard library's (BENCH_ARGS="--help")
 	$(BIN)/python benchmarks/bench.py $(BENCH_ARGS)
+
+bench-check: $(VENV)/.installed-bench ## name what fell by more than a fifth beside its peers since the kept run
+	$(BIN)/python benchmarks/bench.py --check --rounds 1 $(BENCH_ARGS)
 
 wheel: $(BIN)/python ## build dist/jray-*.whl
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .

@@ -6,58 +6,29 @@ are to a copy into memory that is there already, in the same process and the sam
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import json
 import os
 import re
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+from peers import WORKERS, runtime, seconds
 
-WORKERS = 2
 LARGE = 100_000_000
 MEDIUM = 10_000_000
 REFS = 10_000
 ROUNDS = 15
 WARM_UP = 5
 SETTLE_S = 3  # for what is imported, started or given back after the first tasks
-END_S = 20
-
-
-@contextlib.contextmanager
-def runtime(name: str) -> Iterator[Any]:
-    """Start jray or ray; afterwards no process and no file of it is left."""
-    api = importlib.import_module(name)
-    with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        if name == "ray":
-            quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-            api.init(num_cpus=WORKERS, object_store_memory=2**30, _temp_dir=folder, **quiet)
-        else:
-            api.init(num_cpus=WORKERS)
-        try:
-            yield api
-        finally:
-            processes = psutil.Process().children(recursive=True)
-            api.shutdown()
-            for process in psutil.wait_procs(processes, timeout=END_S)[1]:
-                process.kill()
-
-
-def seconds(action: Callable[[], object]) -> float:
-    """How long one call takes; what it returns is dropped afterwards."""
-    began = time.perf_counter()
-    kept = action()
-    took_s = time.perf_counter() - began
-    del kept
-    return took_s
+SMALL = 2_000
+NESTED = 1_000
+WAITED = 1_000
 
 
 def median_s(action: Callable[[], object]) -> float:
@@ -77,6 +48,48 @@ def put(api: Any) -> dict[str, float]:
     return {"first": LARGE / first_s / 1e9, "steady": LARGE / steady_s / 1e9, "memcpy": LARGE / copy_s / 1e9}
 
 
+def small(api: Any) -> dict[str, float]:
+    """Put and get of a number, in µs."""
+
+    def put_all() -> list[Any]:
+        return [api.put(number) for number in range(SMALL)]
+
+    refs = put_all()
+    put_s, get_s = median_s(put_all), median_s(lambda: [api.get(ref) for ref in refs])
+    return {"put": put_s / SMALL * 1e6, "get": get_s / SMALL * 1e6}
+
+
+def nested(api: Any) -> dict[str, float]:
+    """Tasks a second, submitted together from inside a task, until it has their results."""
+    nothing = api.remote(_nothing)
+
+    @api.remote
+    def parent() -> float:
+        return seconds(lambda: api.get([nothing.remote() for _ in range(NESTED)]))
+
+    api.get(parent.remote())
+    return {"tasks": NESTED / statistics.median(api.get(parent.remote()) for _ in range(ROUNDS))}
+
+
+def wait(api: Any) -> dict[str, float]:
+    """For 1 000 refs one at a time, in s; the tasks are submitted just before."""
+    nothing = api.remote(_nothing)
+
+    def one_by_one() -> float:
+        refs = [nothing.remote() for _ in range(WAITED)]
+        began = time.perf_counter()
+        while refs:
+            _, refs = api.wait(refs)
+        return time.perf_counter() - began
+
+    one_by_one()
+    return {"all": statistics.median(one_by_one() for _ in range(ROUNDS))}
+
+
+def _nothing() -> None:
+    """The task: what is left is the runtime's own cost."""
+
+
 def get(api: Any) -> dict[str, float]:
     """Of 100 MB, in µs."""
     ref = api.put(np.ones(LARGE, np.uint8))
@@ -94,6 +107,17 @@ def task(api: Any) -> dict[str, float]:
         return sys.benchmark_array  # type: ignore[attr-defined]
 
     return {"medium": median_s(lambda: api.get(medium.remote())) * 1e3}
+
+
+def argument(api: Any) -> dict[str, float]:
+    """A task with a ref to 100 MB, which it maps, submit to get, in ms."""
+    ref = api.put(np.ones(LARGE, np.uint8))
+
+    @api.remote
+    def length(values: Any) -> int:
+        return len(values)
+
+    return {"large": median_s(lambda: api.get(length.remote(ref))) * 1e3}
 
 
 def refs(api: Any) -> dict[str, float]:
@@ -122,7 +146,9 @@ def proportional_kb(process: psutil.Process) -> int:
     return int(found[1])
 
 
-MEASURES = {measure.__name__: measure for measure in (idle, put, get, task, refs)}  # memory first: all is fresh
+MEASURES = {
+    measure.__name__: measure for measure in (idle, small, put, get, task, argument, refs, nested, wait)
+}  # memory first: all is fresh
 
 
 def main(name: str, wanted: list[str]) -> None:

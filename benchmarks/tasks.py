@@ -1,94 +1,92 @@
-"""Three figures of tasks, beside concurrent.futures.ProcessPoolExecutor in the same run.
+"""Tasks that do nothing, on any runtime: `python benchmarks/tasks.py PEER` prints JSON.
 
-- first result: from the start of Python to the result of a first task, in a fresh process;
-- one at a time: from submitting a task that does nothing to having its result;
-- in flight: such tasks a second, 5 000 submitted together.
-
-The two runtimes take turns, so a slow minute of the machine strikes both.
+- first: seconds from the start of Python to the result of a first task, in a fresh process;
+- sync: microseconds from submitting one task to having its result;
+- async_1000, async_10000: such tasks a second, so many submitted together;
+- ints: milliseconds for a task that is given a list of 100 000 ints, and tells its length.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 
-from table import Row
+from peers import Peer, peer, seconds
 
-import jray
+ROUNDS = 7
+LONG_S = 8.0
+SYNC = 300
+INTS = list(range(100_000))
 
-WORKERS = 2
-ROUNDS = 5
-ONE_AT_A_TIME = 400
-IN_FLIGHT = 5_000
-
-FIRST_WITH_JRAY = "import jray; f = jray.remote(abs); assert jray.get(f.remote(-1)) == 1"
-FIRST_WITH_POOL = (
-    "from concurrent.futures import ProcessPoolExecutor\n"
-    "with ProcessPoolExecutor(2) as pool: assert pool.submit(abs, -1).result() == 1"
-)
+_POOL = "with ProcessPoolExecutor(2) as pool: assert pool.submit(abs, -1).result() == 1"
+FIRST = {
+    "jray": "import jray; jray.init(num_cpus=2); assert jray.get(jray.remote(abs).remote(-1)) == 1",
+    "ray": (
+        "import ray; ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level='ERROR')\n"
+        "f = ray.remote(lambda x: abs(x)); assert ray.get(f.remote(-1)) == 1"
+    ),
+    "pool": f"from concurrent.futures import ProcessPoolExecutor\n{_POOL}",
+    "loky": "import loky; assert loky.get_reusable_executor(2).submit(abs, -1).result() == 1",
+    "dask": (
+        "from distributed import Client\n"
+        "if __name__ == '__main__':\n"
+        "    with Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as client:\n"
+        "        assert client.submit(abs, -1).result() == 1"
+    ),
+}
 
 
 def nothing() -> None:
     """The task: what is left is the runtime's own cost."""
 
 
-def first_result_s(program: str) -> float:
-    began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", program], check=True)
-    return time.perf_counter() - began
+def length(values: list[int]) -> int:
+    """A task whose argument is the work."""
+    return len(values)
 
 
-def one_at_a_time_us(run_one: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    for _ in range(ONE_AT_A_TIME):
-        run_one()
-    return (time.perf_counter() - began) / ONE_AT_A_TIME * 1e6
+def first(name: str) -> float:
+    """From nothing to a first result; the median, since the first of all reads files."""
+    return statistics.median(seconds(lambda: _run(FIRST[name])) for _ in range(3))
 
 
-def in_flight_per_s(run_many: Callable[[int], object]) -> float:
-    began = time.perf_counter()
-    run_many(IN_FLIGHT)
-    return IN_FLIGHT / (time.perf_counter() - began)
+def _run(program: str) -> None:
+    # From a file: a spawned process reads the main module again.
+    subprocess.run([sys.executable, "-c", program], check=True, stderr=subprocess.DEVNULL)
 
 
-def measure() -> list[Row]:
-    """The medians of all rounds."""
-    figures: dict[str, tuple[list[float], list[float]]] = {
-        "first result, s": ([], []),
-        "one at a time, µs": ([], []),
-        "in flight, tasks/s": ([], []),
-    }
-    remote_nothing = jray.remote(nothing)
-    with jray.init(num_cpus=WORKERS), ProcessPoolExecutor(WORKERS) as pool:
+def measure(name: str) -> dict[str, float]:
+    """All figures of one runtime."""
+    figures = {"first": first(name)}
+    with peer(name) as at:
 
-        def many_with_jray(number: int) -> None:
-            jray.get([remote_nothing.remote() for _ in range(number)])
+        def together(number: int) -> Callable[[], object]:
+            return lambda: at.values([at.start(nothing) for _ in range(number)])
 
-        def many_with_pool(number: int) -> None:
-            for future in [pool.submit(nothing) for _ in range(number)]:
-                future.result()
-
-        many_with_jray(500)  # workers are up, the function is known to be short
-        many_with_pool(500)
-        for _ in range(ROUNDS):
-            _note(figures, "first result, s", first_result_s(FIRST_WITH_JRAY), first_result_s(FIRST_WITH_POOL))
-            _note(
-                figures,
-                "one at a time, µs",
-                one_at_a_time_us(lambda: jray.get(remote_nothing.remote())),
-                one_at_a_time_us(lambda: pool.submit(nothing).result()),
-            )
-            _note(figures, "in flight, tasks/s", in_flight_per_s(many_with_jray), in_flight_per_s(many_with_pool))
-    return [
-        Row(name, statistics.median(ours), {"pool": statistics.median(theirs)})
-        for name, (ours, theirs) in figures.items()
-    ]
+        for _ in range(3):
+            together(1_000)()  # workers are up, the function is known to be short
+        figures["sync"] = _median(lambda: _one_by_one(at)) / SYNC * 1e6
+        figures["async_1000"] = 1_000 / _median(together(1_000))
+        figures["async_10000"] = 10_000 / _median(together(10_000))
+        figures["ints"] = _median(lambda: at.value(at.start(length, INTS))) * 1e3
+    return figures
 
 
-def _note(figures: dict[str, tuple[list[float], list[float]]], name: str, jray_figure: float, pool: float) -> None:
-    figures[name][0].append(jray_figure)
-    figures[name][1].append(pool)
+def _one_by_one(at: Peer) -> None:
+    for _ in range(SYNC):
+        at.value(at.start(nothing))
+
+
+def _median(action: Callable[[], object]) -> float:
+    """Of several rounds; of fewer where one takes long."""
+    took_s: list[float] = []
+    while len(took_s) < ROUNDS and sum(took_s) < LONG_S:
+        took_s.append(seconds(action))
+    return statistics.median(took_s)
+
+
+if __name__ == "__main__":
+    print(json.dumps({"tasks": measure(sys.argv[1])}))
