@@ -213,3 +213,17 @@ def test_many_rounds_of_work_that_a_task_asks_for_end_where_they_began_in_its_wo
     # What was heard last stays in a variable, and whose arenas a worker can read depends on whom it worked with.
     assert {name: count for name, count in more.items() if count >= ROUNDS // 3} == {}
     assert bytes_more < GROWTH_BYTES
+
+
+def test_a_task_that_stores_one_value_after_the_other_writes_over_those_it_dropped(runtime):
+    # It reads nothing from the kernel meanwhile, unless it looks for blocks that are free again.
+    @jray.remote
+    def spanned(puts, size):
+        from jray.runtime import backend
+
+        for _ in range(puts):
+            jray.put(bytes(size))
+        return backend.current()._link.arena._length
+
+    puts, size = 300, 1 << 20
+    assert jray.get(spanned.remote(puts, size)) < puts * size / 2

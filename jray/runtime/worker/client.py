@@ -16,7 +16,7 @@ from jray.runtime.large_values import LargeValues, pack_arguments, pack_plain
 from jray.runtime.object_ref import ObjectRef
 from jray.runtime.serde.code import Code, pack_code
 from jray.runtime.serde.kinds import kind_of
-from jray.runtime.serde.values import Packed, pack
+from jray.runtime.serde.values import OUT_OF_BAND_BYTES, Packed, pack
 from jray.runtime.store.objects import Reader, StoredValue, room_for, store
 from jray.runtime.worker.context import Context
 from jray.runtime.worker.link import Link
@@ -114,6 +114,8 @@ class WorkerClient:
         Raises:
             ObjectStoreFullError: there is no room, and there will be none.
         """
+        if packed.nbytes >= OUT_OF_BAND_BYTES:
+            self._link.read_what_is_there()  # a task that stores one value after the other writes over those it dropped
         return store(packed, lambda: self._link.arena, room_for(packed, self._link.allowance), kind)
 
     def _own_ref(self, object_id: ObjectId) -> ObjectRef[Any]:

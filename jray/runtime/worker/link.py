@@ -268,7 +268,7 @@ class Link(Sender):
     def _hear(self, received: Any, descriptors: list[int]) -> None:
         match received:
             case wire.Recall():
-                self._read_what_is_there()
+                self.read_what_is_there()
                 self.hand_back()
             case wire.ArenaShown(arena):
                 with self._arrived:
@@ -296,8 +296,8 @@ class Link(Sender):
                     self._ended[request] = received
                     self._arrived.notify_all()
 
-    def _read_what_is_there(self) -> None:
-        """Attempts may still lie in the socket. When the main thread reads it, nothing does."""
+    def read_what_is_there(self) -> None:
+        """What lies in the socket while the main thread runs a task: attempts, and blocks that are free again."""
         if not self._reading.acquire(blocking=False):
             return
         try:
