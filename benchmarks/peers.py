@@ -58,9 +58,10 @@ class Refs:
 class Futures:
     """An executor of concurrent.futures, or one that looks like it."""
 
-    def __init__(self, submit: Callable[..., Any]) -> None:
-        """`submit` as an executor's."""
+    def __init__(self, submit: Callable[..., Any], gather: Callable[[list[Any]], list[Any]] | None = None) -> None:
+        """`submit` as an executor's; `gather` waits for many at once, where there is such a thing."""
         self._submit = submit
+        self._gather = gather or (lambda handles: [handle.result() for handle in handles])
 
     def start(self, function: Callable[..., Any], *args: Any) -> Any:
         """As in Peer."""
@@ -72,7 +73,7 @@ class Futures:
 
     def values(self, handles: list[Any]) -> list[Any]:
         """As in Peer."""
-        return [handle.result() for handle in handles]
+        return self._gather(handles)
 
 
 @contextlib.contextmanager
@@ -111,7 +112,7 @@ def peer(name: str) -> Iterator[Peer]:
     else:
         distributed = importlib.import_module("distributed")
         with distributed.Client(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None) as client:
-            yield Futures(lambda function, *args: client.submit(function, *args, pure=False))
+            yield Futures(lambda function, *args: client.submit(function, *args, pure=False), client.gather)
 
 
 def versions() -> dict[str, str]:

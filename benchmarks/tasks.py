@@ -54,7 +54,6 @@ def first(name: str) -> float:
 
 
 def _run(program: str) -> None:
-    # From a file: a spawned process reads the main module again.
     subprocess.run([sys.executable, "-c", program], check=True, stderr=subprocess.DEVNULL)
 
 

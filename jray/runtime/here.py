@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -12,7 +10,6 @@ from jray.runtime.core.messages import ModulesChanged
 from jray.runtime.engine import Engine
 from jray.runtime.own_modules import OwnModules
 from jray.runtime.surroundings import Seen, Surroundings, search_path
-from jray.runtime.system import working_directory
 
 
 class Here:
@@ -32,17 +29,6 @@ class Here:
         if self.modules.may_have_news():
             self._look()
         seen, last = self._last
-        variables = getattr(os.environ, "_data", None)  # as `environment_here`
-        if (
-            variables == seen.environment
-            and sys.path == seen.path
-            and working_directory() == seen.directory
-            and self.modules.places is last.modules
-        ):
-            return last
-        return self._look_again(seen, last)
-
-    def _look_again(self, seen: Seen, last: Surroundings) -> Surroundings:
         if not seen.holds() or self.modules.places is not last.modules:
             self._last = _, last = self._take()
         return last

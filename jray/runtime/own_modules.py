@@ -110,18 +110,7 @@ class OwnModules:
 
         Asked at each submission.
         """
-        if self._is_due or time.monotonic() >= self._look_at:
-            return True
-        modules, then = sys.modules, self._last  # what follows is `_has_imported`, without the call
-        try:
-            return (
-                len(modules) != then.number
-                or next(reversed(modules)) != then.name
-                or modules.get(then.name) is not then.module
-                or then.namespace.get("__spec__") is not then.spec
-            )
-        except (StopIteration, RuntimeError):  # another thread has just imported something
-            return True
+        return self._is_due or self._has_imported() or time.monotonic() >= self._look_at
 
     def _has_imported(self) -> bool:
         """Whether anything was imported or reloaded since we have taken down what there is.

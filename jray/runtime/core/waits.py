@@ -90,11 +90,13 @@ class Waits:
         self._placement.want_resume(worker)
 
     def reply(self, ask: Ask) -> m.ReplyToWait:
+        """The order that lets the thread go on; what it tells the places of stays there until it was read."""
         worker = self._placement.workers[ask.worker]
         self._lend(worker, ask.request, ask.objects)
         return m.ReplyToWait(ask.worker, ask.request)
 
     def forget(self, ask: Ask) -> None:
+        """Nobody waits for this any more: it is answered, or its worker is gone."""
         for object_id in ask.objects:
             record = self._references.objects.get(object_id)
             if record is not None and record.waiters is not None:

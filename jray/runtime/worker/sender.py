@@ -124,8 +124,7 @@ class Sender:
             if not self._journal.add(wire.report_frame(report)):
                 return False
             self._gathered.append(report)
-        if not self._is_watched:
-            self._watch()
+        self._watch()
         return True
 
     @property
